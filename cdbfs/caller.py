@@ -1,0 +1,54 @@
+"""Who asks, and how long may it take: handed down from mount/ (or a test) to whatever waits.
+
+Threads: a Caller belongs to the thread that made it; `interrupted` is called in that thread only, because
+libfuse answers it by the calling thread.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import CancelledError, Future, wait
+from dataclasses import dataclass
+from typing import Callable, TypeVar
+
+from cdbfs.errors import Interrupted, TimedOut
+
+T = TypeVar("T")
+
+POLL_SECONDS = 0.05
+"""How soon a waiting caller notices that it was interrupted."""
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Caller:
+    """One request from outside: its process, its patience, and how to see that it was given up."""
+
+    pid: int = 0
+    uid: int = 0
+    patience: float = 120.0
+    """Seconds this caller waits for one thing before ETIMEDOUT; what it waits for goes on without it."""
+    interrupted: Callable[[], bool] = _never
+
+    def wait(self, future: Future[T], what: str) -> T:
+        """The future's result. Raises Interrupted, TimedOut, or what the future raised."""
+        deadline = time.monotonic() + self.patience
+        while True:
+            left = deadline - time.monotonic()
+            wait([future], timeout=max(0.0, min(POLL_SECONDS, left)))
+            if future.done():
+                try:
+                    return future.result()
+                except CancelledError:
+                    raise Interrupted("the mount is ending") from None
+            if self.interrupted():
+                raise Interrupted(f"interrupted while waiting for {what}")
+            if left <= 0:
+                raise TimedOut(f"{what} did not come within {self.patience:g} s")
+
+
+NOBODY = Caller()
+"""A caller that is no process: background work and tests."""

@@ -1,0 +1,96 @@
+"""What can go wrong, as exceptions; every layer raises these, and only mount/ turns them into errno.
+
+    CdbfsError                EIO           anything of ours
+    ├── ConfigError           EINVAL        a setting, flag or profile that cannot be used
+    ├── NotFound              ENOENT        the server knows no such thing, or does not show it to this user
+    │   └── NoSuchName        ENOENT        nothing of that name in a directory: everyday, never reported
+    ├── NotADirectory         ENOTDIR
+    ├── IsADirectory          EISDIR
+    ├── ReadOnly              EROFS         the server's data are read-only here
+    ├── AccessRefused         EACCES        the server forbids this item: 401 or 403
+    ├── SessionRefused        EACCES        the server lets us have no session that works
+    │   └── LoginRefused      EACCES        the login itself; not tried again until the credentials change
+    ├── TimedOut              ETIMEDOUT     a deadline passed
+    ├── Unreachable           EHOSTUNREACH  no connection, or it broke
+    ├── ServerFault           EIO           5xx, or an answer that is not what was asked for
+    │   └── BrokeOff          EIO           an answer that ended early, or a gateway's 502 to 504: worth a retry
+    ├── TooLarge              EFBIG         an answer over its bound
+    ├── TooManyWaiters        EAGAIN        so many readers wait already that one more would starve the mount
+    └── Interrupted           EINTR         the caller was interrupted, or the mount is ending
+
+Threads: exceptions carry strings only, so one may be raised in several waiting threads.
+"""
+
+from __future__ import annotations
+
+import errno as codes
+
+
+class CdbfsError(Exception):
+    """Base of all; `str()` is the reason in plain words, fit for a user, without secrets."""
+
+    errno = codes.EIO
+
+
+class ConfigError(CdbfsError):
+    errno = codes.EINVAL
+
+
+class NotFound(CdbfsError):
+    errno = codes.ENOENT
+
+
+class NoSuchName(NotFound):
+    pass
+
+
+class NotADirectory(CdbfsError):
+    errno = codes.ENOTDIR
+
+
+class IsADirectory(CdbfsError):
+    errno = codes.EISDIR
+
+
+class ReadOnly(CdbfsError):
+    errno = codes.EROFS
+
+
+class AccessRefused(CdbfsError):
+    errno = codes.EACCES
+
+
+class SessionRefused(CdbfsError):
+    errno = codes.EACCES
+
+
+class LoginRefused(SessionRefused):
+    pass
+
+
+class TimedOut(CdbfsError):
+    errno = codes.ETIMEDOUT
+
+
+class Unreachable(CdbfsError):
+    errno = codes.EHOSTUNREACH
+
+
+class ServerFault(CdbfsError):
+    errno = codes.EIO
+
+
+class BrokeOff(ServerFault):
+    pass
+
+
+class TooLarge(CdbfsError):
+    errno = codes.EFBIG
+
+
+class TooManyWaiters(CdbfsError):
+    errno = codes.EAGAIN
+
+
+class Interrupted(CdbfsError):
+    errno = codes.EINTR
