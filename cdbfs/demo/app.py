@@ -1,0 +1,122 @@
+"""The WSGI application: routing, and what comes before and after every route.
+
+Used by ``standin`` behind the HTTP layer. It keeps no state between requests but the published world,
+which is replaced as a whole; any thread.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Callable
+
+from werkzeug.exceptions import MethodNotAllowed, NotFound
+from werkzeug.routing import Map, Rule
+from werkzeug.wrappers import Request, Response
+
+from cdbfs.demo import pages, replies
+from cdbfs.demo.faults import Faults
+from cdbfs.demo.guard import Caller, Guard, is_browser
+from cdbfs.demo.routes import ROUTES, Call, site_page
+from cdbfs.demo.sessions import Sessions, new_identifier
+from cdbfs.demo.world import World
+
+_PREFIX = re.compile(r"^/(?:data|REST)(?:/archive)?(?=/|$)")
+_OPEN_RANGE = re.compile(r"^bytes=\d+-$")
+_NO_ROUTE = "*unknown*"
+
+
+class Application:
+    """XNAT's REST interface over a world."""
+
+    def __init__(self, world: World, sessions: Sessions, faults: Faults) -> None:
+        self.world = world
+        self.sessions = sessions
+        self.faults = faults
+        self.guard = Guard(sessions, faults)
+        rules = [Rule(_rule(route), endpoint=route) for route in ROUTES]
+        self._urls = Map(rules, strict_slashes=False, merge_slashes=False)
+
+    def route(self, path: str) -> tuple[str, Mapping[str, str]]:
+        """The route template of a decoded path, and the values of its placeholders."""
+        plain = normal_path(path)
+        if plain.startswith("/data/JSESSION"):
+            return "/data/JSESSION", {}
+        if not plain.startswith("/data"):
+            return _top(plain), {}
+        try:
+            endpoint, values = self._urls.bind("").match(plain)
+        except (NotFound, MethodNotAllowed):
+            return _NO_ROUTE, {}
+        return str(endpoint), {name: str(value) for name, value in values.items()}
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        request = Request(environ)
+        return self.respond(request)(environ, start_response)
+
+    def respond(self, request: Request) -> Response:
+        """The answer to one request."""
+        raw = str(request.environ.get("REQUEST_URI", "")).partition("?")[0]
+        if "%2f" in raw.lower():
+            return replies.container(400, "Invalid URI")
+        world = self.world
+        path = normal_path(request.path)
+        route, values = self.route(request.path)
+        caller = self.guard.admit(request, world.data, path, route)
+        if isinstance(caller, Response):
+            return caller
+        response = self._answered(Call(request, world, caller, values, self.guard), route)
+        self._mark(response, caller)
+        return response
+
+    def _answered(self, call: Call, route: str) -> Response:
+        request = call.request
+        if request.method in ("POST", "PUT", "DELETE") and is_browser(request) and call.caller is not None:
+            return replies.restlet(500, _csrf_message(request))
+        if route not in ROUTES:
+            return replies.restlet(404) if route == _NO_ROUTE else site_page(route)
+        handlers = ROUTES[route]
+        method = "GET" if request.method == "HEAD" else request.method
+        if method not in handlers:
+            return replies.restlet(405)
+        try:
+            response = handlers[method](call)
+        except replies.Unacceptable:
+            return _unacceptable()
+        if response.status_code == 200 and _OPEN_RANGE.match(request.headers.get("Range", "")):
+            # Seen on XNAT 1.6.4: a bounded range of a table is ignored, an open one is an error.
+            return replies.restlet(500)
+        return response
+
+    def _mark(self, response: Response, caller: Caller | None) -> None:
+        if "Set-Cookie" in response.headers:
+            return
+        if caller is None:
+            self.guard.mark(response, new_identifier())
+        else:
+            self.guard.mark(response, caller.session if caller.opened else None)
+
+
+def normal_path(path: str) -> str:
+    """The path with /REST and /data/archive written as /data, the same resources in XNAT."""
+    return _PREFIX.sub("/data", path)
+
+
+def _rule(route: str) -> str:
+    return re.sub(r"\{(\w+)\}", r"<\1>", route)
+
+
+def _top(path: str) -> str:
+    return "/" + path.strip("/").partition("/")[0]
+
+
+def _csrf_message(request: Request) -> str:
+    lines = "\n".join(f"{name.lower()}: {value}" for name, value in request.headers.items())
+    return (
+        f"java.lang.Exception: Invalid submit value ({request.method} on URL: {request.base_url} from"
+        f" {request.remote_addr} user: {request.remote_addr}\nHeaders:\n{lines}"
+    )
+
+
+def _unacceptable() -> Response:
+    return replies.container(406, pages.NOT_ACCEPTABLE)

@@ -1,0 +1,149 @@
+"""Building data sets by hand: what tests use to serve something other than the demo's data.
+
+A builder is for one thread; the data set that ``build`` returns is for any number. Nothing is checked on
+purpose: a test may want equal labels, odd names or an experiment whose subject is in no project.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Optional
+
+from cdbfs.demo.dataset import (
+    MR_SESSION,
+    Account,
+    Content,
+    DataSet,
+    DataType,
+    Experiment,
+    Project,
+    Resource,
+    Scan,
+    Subject,
+)
+
+Scores = Mapping[str, Mapping[str, Optional[str]]]
+
+
+class DataSetBuilder:
+    """Collects items in the order they are to be listed; IDs are numbered unless given."""
+
+    def __init__(self, *, site_id: str = "ConnectomeDB", site_url: str = "http://db.example.invalid") -> None:
+        self.site_id = site_id
+        self.site_url = site_url
+        self.projects: list[Project] = []
+        self.subjects: list[Subject] = []
+        self.experiments: list[Experiment] = []
+        self.types: list[DataType] = [MR_SESSION]
+        self.accounts: list[Account] = []
+        self.missing_columns: set[str] = set()
+
+    def project(self, id: str, name: str = "", **fields: str) -> Project:  # noqa: A002 - XNAT's name
+        """Add a project; further fields are those of ``Project``."""
+        made = Project(id=id, name=name or id, secondary_id=fields.pop("secondary_id", id), **fields)
+        self.projects.append(made)
+        return made
+
+    def type(
+        self,
+        name: str,
+        element: str,
+        namespace: str,
+        *,
+        schema: str = "",
+        image: bool = False,
+        fields: Mapping[str, str] | None = None,
+    ) -> DataType:
+        """Register a data type: ``type("cog:battery", "cog:Battery", "http://example.org/cog")``."""
+        made = DataType(name, element, namespace, schema, image, tuple((fields or {}).items()))
+        self.types.append(made)
+        return made
+
+    def subject(
+        self,
+        label: str,
+        project: str,
+        *,
+        id: str = "",  # noqa: A002 - XNAT's name
+        shares: Mapping[str, str] | None = None,
+        group: str = "",
+        insert_date: str = "2012-11-03 14:22:10.123",
+        last_modified: str = "",
+        **details: str,
+    ) -> Subject:
+        """Add a subject; ``shares`` maps projects to labels, details are columns such as gender."""
+        made = Subject(
+            id=id or f"{self.site_id}_S{len(self.subjects) + 1:05d}",
+            label=label,
+            project=project,
+            shares=tuple((shares or {}).items()),
+            group=group,
+            insert_date=insert_date,
+            last_modified=last_modified,
+            details=tuple(details.items()),
+        )
+        self.subjects.append(made)
+        return made
+
+    def experiment(
+        self,
+        label: str,
+        subject: Subject | str,
+        type: str,  # noqa: A002 - XNAT's name
+        *,
+        project: str = "",
+        id: str = "",  # noqa: A002 - XNAT's name
+        shares: Mapping[str, str] | None = None,
+        groups: Scores | None = None,
+        scans: Sequence[Scan] = (),
+        resources: Sequence[Resource] = (),
+        scanner: str = "",
+        document: bytes | None = None,
+        date: str = "",
+        insert_date: str = "2012-11-03 14:22:10.123",
+        last_modified: str = "",
+    ) -> Experiment:
+        """Add an experiment of a subject (or of a bare subject ID, which then needs ``project``).
+
+        ``groups`` maps group elements ("" for none) to scores; a None score is left out of the document.
+        ``document`` gives the exact bytes to answer instead.
+        """
+        content = Content(
+            groups=tuple((group, tuple(scores.items())) for group, scores in (groups or {}).items()),
+            scanner=scanner,
+            scans=tuple(scans),
+            resources=tuple(resources),
+        )
+        made = Experiment(
+            id=id or f"{self.site_id}_E{len(self.experiments) + 1:05d}",
+            label=label,
+            project=project or (subject.project if isinstance(subject, Subject) else ""),
+            subject_id=subject.id if isinstance(subject, Subject) else subject,
+            type=type,
+            shares=tuple((shares or {}).items()),
+            date=date,
+            insert_date=insert_date,
+            last_modified=last_modified,
+            content=content,
+            document=document,
+        )
+        self.experiments.append(made)
+        return made
+
+    def account(self, user: str, password: str, reads: Sequence[str] | None = None) -> Account:
+        """Add a login that reads these projects, or all when ``reads`` is None."""
+        made = Account(user, password, None if reads is None else frozenset(reads))
+        self.accounts.append(made)
+        return made
+
+    def build(self) -> DataSet:
+        return DataSet(
+            projects=tuple(self.projects),
+            subjects=tuple(self.subjects),
+            experiments=tuple(self.experiments),
+            types=tuple(self.types),
+            accounts=tuple(self.accounts),
+            site_id=self.site_id,
+            site_url=self.site_url,
+            missing_columns=frozenset(self.missing_columns),
+        )

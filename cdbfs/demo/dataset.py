@@ -1,0 +1,204 @@
+"""What a stand-in server holds: projects, subjects, experiments, data types and accounts.
+
+Used by every other module of ``cdbfs.demo``. Plain frozen dataclasses: nothing here changes once it
+is made, so any number of threads may read them. Names are XNAT's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Callable, Optional
+
+Shares = tuple[tuple[str, str], ...]
+"""(project, label in that project); an empty label means the owner's label."""
+
+Score = tuple[str, Optional[str]]
+"""(element name, printed value); None: the element is absent, "": it is there and empty."""
+
+Group = tuple[str, tuple[Score, ...]]
+"""(group element, its scores); the group "" stands for elements straight below the root."""
+
+
+@dataclass(frozen=True)
+class DataType:
+    """A data type as XNAT registers it; its name and its root element differ (nt:scores, nt:NTScores)."""
+
+    name: str
+    element: str
+    namespace: str
+    schema: str = ""
+    image: bool = False
+    fields: tuple[tuple[str, str], ...] = ()
+    """(path below the root, "int" | "float" | "string"); empty: any path counts as a known field."""
+
+    @property
+    def prefix(self) -> str:
+        return self.element.partition(":")[0]
+
+    def kind(self, path: str) -> str:
+        """The kind of the field at a path, matched without regard to case; "" if there is none."""
+        for known, kind in self.fields:
+            if known.lower() == path.lower():
+                return kind
+        return "" if self.fields else "string"
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A resource catalog of a session or of one of its scans; only its entry, never its files."""
+
+    key: int
+    label: str
+    file_count: int = 0
+    file_size: int = 0
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One scan of an image session; ``key`` is the database's xnat_imagescandata_id."""
+
+    id: str
+    type: str
+    quality: str = "usable"
+    series_description: str = ""
+    note: str = ""
+    date: str = ""
+    field_strength: str = "3.0"
+    type_name: str = "xnat:mrScanData"
+    element: str = "xnat:MRScan"
+    key: int = 0
+    resources: tuple[Resource, ...] = ()
+
+
+@dataclass(frozen=True)
+class Content:
+    """The inner part of an experiment's document."""
+
+    groups: tuple[Group, ...] = ()
+    scanner: str = ""
+    scans: tuple[Scan, ...] = ()
+    resources: tuple[Resource, ...] = ()
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project; ``access`` is private or protected (listed for everyone, readable by its readers)."""
+
+    id: str
+    name: str = ""
+    secondary_id: str = ""
+    description: str = ""
+    keywords: str = ""
+    pi_firstname: str = ""
+    pi_lastname: str = ""
+    access: str = "private"
+    insert_date: str = ""
+    insert_user: str = "admin"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A subject; ``details`` holds further columns by XNAT's shortcut name (gender, yob, race, ...)."""
+
+    id: str
+    label: str
+    project: str
+    shares: Shares = ()
+    group: str = ""
+    insert_date: str = ""
+    last_modified: str = ""
+    insert_user: str = "admin"
+    details: tuple[tuple[str, str], ...] = ()
+
+    def detail(self, name: str) -> str:
+        return dict(self.details).get(name, "")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment; ``document`` replaces the generated XML byte for byte when it is given."""
+
+    id: str
+    label: str
+    project: str
+    subject_id: str
+    type: str
+    shares: Shares = ()
+    date: str = ""
+    insert_date: str = ""
+    last_modified: str = ""
+    insert_user: str = "admin"
+    content: Content | None = None
+    document: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Account:
+    """A login; ``reads`` names the projects it may read, None: all of them."""
+
+    user: str
+    password: str
+    reads: frozenset[str] | None = None
+
+    def may_read(self, project: str) -> bool:
+        return self.reads is None or project in self.reads
+
+
+ContentSource = Callable[[Experiment], Content]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """One state of a server's data. Rows are answered in the order they stand here.
+
+    ``contents`` makes the content of experiments that carry none, when it is asked for: a data set of
+    50,000 experiments costs no more than its listing. ``missing_columns`` are columns this server
+    does not know. ``site_url`` is what documents name in xsi:schemaLocation.
+    """
+
+    projects: tuple[Project, ...] = ()
+    subjects: tuple[Subject, ...] = ()
+    experiments: tuple[Experiment, ...] = ()
+    types: tuple[DataType, ...] = ()
+    accounts: tuple[Account, ...] = ()
+    site_id: str = "ConnectomeDB"
+    site_url: str = "http://db.example.invalid"
+    version: str = "1.6.3"
+    missing_columns: frozenset[str] = frozenset()
+    contents: ContentSource | None = field(default=None, compare=False)
+
+    def content_of(self, experiment: Experiment) -> Content:
+        if experiment.content is not None:
+            return experiment.content
+        return self.contents(experiment) if self.contents is not None else Content()
+
+    def type_of(self, name: str) -> DataType | None:
+        return next((t for t in self.types if t.name == name), None)
+
+
+def label_in(item: Subject | Experiment, project: str) -> str | None:
+    """The item's label in a project: its own in the owning one, the share's elsewhere; None: not there.
+
+    Seen on XNAT 1.6.4: a share without a label shows the owner's.
+    """
+    if item.project == project:
+        return item.label
+    for shared, label in item.shares:
+        if shared == project:
+            return label or item.label
+    return None
+
+
+def projects_of(item: Subject | Experiment) -> tuple[str, ...]:
+    """The owning project, then those the item is shared into."""
+    return (item.project, *(project for project, _ in item.shares))
+
+
+MR_SESSION = DataType(
+    "xnat:mrSessionData",
+    "xnat:MRSession",
+    "http://nrg.wustl.edu/xnat",
+    "xnat/xnat.xsd",
+    image=True,
+    fields=(("scanner", "string"), ("modality", "string"), ("operator", "string"), ("coil", "string")),
+)

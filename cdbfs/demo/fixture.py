@@ -1,0 +1,143 @@
+"""Loading a data set from a JSON fixture: the description of what a recorded server held.
+
+Used by the demo's ``--data`` and by the conformance tests. The form is that of
+``tests/recorded/fixture.json``: ``users`` (what each may read, in words that name projects), ``projects``,
+``subjects`` and ``experiments`` with their shares, scans, files and scores. Pure functions, any thread.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from cdbfs.demo.dataset import (
+    MR_SESSION,
+    Account,
+    Content,
+    DataSet,
+    Experiment,
+    Group,
+    Project,
+    Resource,
+    Scan,
+    Subject,
+)
+from cdbfs.demo.synthetic import NT_SCORES
+
+_DETAILS = ("gender", "handedness", "yob", "age", "race", "ethnicity", "education")
+_RESOURCE_URI = re.compile(r"(?:/scans/(?P<scan>[^/]+))?/resources/(?P<key>\d+)/files/")
+_OWNER = "HCP_Subjects"
+
+
+def load(path: Path, passwords: Mapping[str, str] | None = None) -> DataSet:
+    """The data set of a fixture file; a user's password is ``<user>pw`` unless one is given."""
+    return from_json(json.loads(path.read_text(encoding="utf-8")), passwords)
+
+
+def from_json(held: Mapping[str, Any], passwords: Mapping[str, str] | None = None) -> DataSet:
+    """The data set of a fixture's parsed JSON."""
+    scan_keys = count(1)
+    projects = tuple(_project(p) for p in held["projects"])
+    return DataSet(
+        projects=projects,
+        subjects=tuple(_subject(s) for s in held["subjects"]),
+        experiments=tuple(_experiment(e, scan_keys) for e in held["experiments"]),
+        types=(MR_SESSION, NT_SCORES),
+        accounts=tuple(_accounts(held.get("users", {}), projects, passwords or {})),
+    )
+
+
+def _accounts(
+    users: Mapping[str, str], projects: Iterable[Project], passwords: Mapping[str, str]
+) -> Iterator[Account]:
+    names = {project.id for project in projects}
+    for user, reads in users.items():
+        named = frozenset(names & set(re.findall(r"\w+", reads)))
+        may = None if "owner of all" in reads else named
+        yield Account(user, passwords.get(user, f"{user}pw"), may)
+
+
+def _project(held: Mapping[str, str]) -> Project:
+    return Project(
+        id=held["ID"],
+        name=held["name"],
+        secondary_id=held["secondary_ID"],
+        description=held["description"],
+        pi_firstname=held["pi_firstname"],
+        pi_lastname=held["pi_lastname"],
+        insert_user="mylogin",
+    )
+
+
+def _subject(held: Mapping[str, Any]) -> Subject:
+    return Subject(
+        id=held["ID"],
+        label=held["label"],
+        project=held.get("project", _OWNER),
+        shares=tuple(held.get("shares", {}).items()),
+        group=held.get("group", ""),
+        insert_date=held.get("insert_date", ""),
+        last_modified=held.get("last_modified", ""),
+        insert_user="mylogin",
+        details=tuple((name, held[name]) for name in _DETAILS if held.get(name)),
+    )
+
+
+def _experiment(held: Mapping[str, Any], scan_keys: Iterator[int]) -> Experiment:
+    return Experiment(
+        id=held["ID"],
+        label=held["label"],
+        project=held.get("project", _OWNER),
+        subject_id=held["subject_ID"],
+        type=held["xsiType"],
+        shares=tuple(held.get("shares", {}).items()),
+        date=held.get("date", ""),
+        insert_date=held.get("insert_date", ""),
+        last_modified=held.get("last_modified", ""),
+        insert_user="mylogin",
+        content=_content(held, scan_keys),
+    )
+
+
+def _content(held: Mapping[str, Any], scan_keys: Iterator[int]) -> Content:
+    resources = _resources(held.get("files", []))
+    groups: list[Group] = [(group, tuple(scores.items())) for group, scores in held.get("scores", {}).items()]
+    scans = tuple(_scan(scan, next(scan_keys), resources) for scan in held.get("scans", []))
+    return Content(
+        groups=tuple(groups),
+        scanner="HCP Skyra" if scans else "",
+        scans=scans,
+        resources=tuple(resources.get("", ())),
+    )
+
+
+def _scan(held: Mapping[str, str], key: int, resources: Mapping[str, list[Resource]]) -> Scan:
+    return Scan(
+        id=held["ID"],
+        type=held["type"],
+        quality=held["quality"],
+        series_description=held["series_description"],
+        note=held["note"],
+        type_name=held["xsiType"],
+        key=key,
+        resources=tuple(resources.get(held["ID"], ())),
+    )
+
+
+def _resources(files: Iterable[Mapping[str, str]]) -> dict[str, list[Resource]]:
+    """Resource catalogs by scan ID ("": the session's own), summed up from the list of files."""
+    sizes: dict[tuple[str, int, str], list[int]] = defaultdict(list)
+    for file in files:
+        place = _RESOURCE_URI.search(file["URI"])
+        if place is not None:
+            key = (place["scan"] or "", int(place["key"]), file["collection"])
+            sizes[key].append(int(file["Size"]))
+    made: dict[str, list[Resource]] = defaultdict(list)
+    for (scan, number, label), members in sorted(sizes.items()):
+        made[scan].append(Resource(number, label, len(members), sum(members)))
+    return made

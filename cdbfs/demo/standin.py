@@ -1,0 +1,165 @@
+"""The stand-in server: a real HTTP server on loopback that answers as an XNAT 1.6 does.
+
+The public interface of ``cdbfs.demo``; used by the demo command and by tests. Every method may be called
+from any thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Callable
+from urllib.parse import unquote
+
+from werkzeug.wrappers import Request
+
+from cdbfs.demo import control
+from cdbfs.demo.app import Application
+from cdbfs.demo.dataset import DataSet
+from cdbfs.demo.faults import Fault, Faults, make_fault
+from cdbfs.demo.http import Server
+from cdbfs.demo.sessions import Sessions
+from cdbfs.demo.world import World
+
+_CONTROL = "/_control"
+
+
+class StandIn:
+    """A server over a data set. Use it as a context manager, or call ``start`` and ``stop``.
+
+    ``latency`` seconds pass before every answer; a session dies after ``session_seconds`` of no use.
+    """
+
+    def __init__(
+        self,
+        data: DataSet,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        latency: float = 0.0,
+        session_seconds: float = 900.0,
+    ) -> None:
+        self.latency = latency
+        self._address = (host, port)
+        self._sessions = Sessions(session_seconds)
+        self._faults = Faults()
+        self._app = Application(World(data), self._sessions, self._faults)
+        self._counts: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self._server: Server | None = None
+        self._thread: threading.Thread | None = None
+
+    # --- life
+
+    def start(self) -> StandIn:
+        """Listen and answer; the port is bound when this returns."""
+        if self._server is not None:
+            raise RuntimeError("the stand-in is running already")
+        self._server = Server(self._address, self)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever,
+            kwargs={"poll_interval": 0.05},
+            name="cdbfs-demo-server",
+            daemon=True,
+        )
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Stop listening and end every connection; without effect when not running."""
+        server, thread = self._server, self._thread
+        self._server = self._thread = None
+        if server is None or thread is None:
+            return
+        server.shutdown()
+        server.close_connections()
+        server.server_close()
+        thread.join()
+
+    def __enter__(self) -> StandIn:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """``http://127.0.0.1:PORT``, without a slash at the end."""
+        if self._server is None:
+            raise RuntimeError("the stand-in is not running")
+        host, port = self._server.server_address[:2]
+        return f"http://{host!s}:{port}"
+
+    @property
+    def control(self) -> str:
+        """The URL below which the control interface answers."""
+        return self.url + _CONTROL
+
+    # --- data
+
+    @property
+    def data(self) -> DataSet:
+        """The data being served."""
+        return self._app.world.data
+
+    def replace(self, data: DataSet) -> None:
+        """Publish another state of the data; a request sees either the old state or the new one."""
+        self._app.world = World(data)
+
+    # --- counts and sessions
+
+    def counts(self) -> dict[str, int]:
+        """How often each ``METHOD /route/{template}`` was asked, refused requests included."""
+        with self._lock:
+            return dict(sorted(self._counts.items()))
+
+    def session_counts(self) -> dict[str, int]:
+        """Logins that succeeded and that were refused, and the sessions open now."""
+        return {
+            "logins": self._sessions.logins,
+            "refused_logins": self._sessions.refused,
+            "sessions": len(self._sessions),
+        }
+
+    def reset_counts(self) -> None:
+        with self._lock:
+            self._counts.clear()
+        self._sessions.reset_counts()
+
+    def expire_sessions(self) -> None:
+        """Every session dies, as after the idle time."""
+        self._sessions.expire_all()
+
+    # --- faults
+
+    def fault(self, route: str, kind: str, *, times: int | None = None, **parameters: Any) -> None:
+        """Misbehave on a route: a template, ``METHOD template`` or ``*``; kinds as in ``faults``."""
+        self._faults.add(make_fault(route, kind, times=times, **parameters))
+
+    def faults(self) -> list[dict[str, object]]:
+        """The faults in force."""
+        return self._faults.shown()
+
+    def clear_faults(self) -> None:
+        self._faults.clear()
+
+    # --- what the HTTP layer asks
+
+    def is_control(self, path: str) -> bool:
+        return path == _CONTROL or path.startswith(_CONTROL + "/")
+
+    def arrived(self, method: str, path: str) -> list[Fault]:
+        """Count a request; the faults that hit it."""
+        route, _ = self._app.route(unquote(path))
+        with self._lock:
+            self._counts[f"{method} {route}"] += 1
+        return self._faults.take(method, route)
+
+    def wsgi(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if self.is_control(environ["PATH_INFO"]):
+            return control.respond(Request(environ), self)(environ, start_response)
+        return self._app(environ, start_response)

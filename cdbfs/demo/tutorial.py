@@ -1,0 +1,61 @@
+"""What the 2013 ConnectomeDB tutorial prints: its labels, and the scores its queries depend on.
+
+Used by ``synthetic``, which plants these whatever the seed, and by tests. The labels are the public ones
+of the tutorial; beyond the printed values nothing here is anybody's data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_LABELS = """
+100307 103515 103818 111312 114924 117122 118932 119833 120212 125525 128632 130013 137128 138231
+142828 143325 144226 149337 150423 153429 156637 159239 161731 162329 167743 172332 182739 191437
+192439 192540 194140 197550 199150 199251 200614 201111 210617 217429 249947 250427 255639 304020
+307127 329440 499566 530635 559053 585862 638049 665254 672756 685058 729557 732243 792564 826353
+856766 859671 861456 865363 877168 889579 894673 896778 896879 901139 917255 937160 131621 355542
+611231 144428 230926 235128 707244 733548 103414 209733 212318 105115 214019 110411 214221 113619
+214423 115320 221319 116120 298051 118730 293748 123117 124422 397760 129028 414229 133827 133928
+134324 448347 135932 485757 136833 528446 139637 552544 579665 140420 581349 149539 598568 151223
+151627 627549 157336 645551 158035 654754 677968 158540 163432 702133 169343 734045 175439 748258
+177746 753251 182840 788876 185139 193239 857263 195647 872158 196144 885975 205119 887373 205725
+932554 207628 984472 992774
+"""
+LABELS = tuple(_LABELS.split())
+"""The subjects of HCP_Q2 in the tutorial's order."""
+
+FIRST_RELEASE = 76
+"""How many of them HCP_Q1 has: the later searches of the tutorial give 76 rows."""
+
+WITHOUT_SCORES = "984472"
+"""The one subject without NonToolbox: the tutorial's search gives 143 rows for 144 subjects."""
+
+_IWRD_30_TO_34 = """
+111312 114924 119833 125525 128632 137128 144226 162329 167743 192439 192540 199150 201111 210617
+250427 255639 672756 685058 856766 894673 896778 901139 611231 230926 235128 707244
+"""
+IWRD_30_TO_34 = tuple(_IWRD_30_TO_34.split())
+"""Those of the first 76 with 30 <= IWRD_TOT < 35; the other 50 are outside, and none is blank."""
+
+AGREEABLE = ("702133", "732243", "149337", "792564", "877168")
+"""Those with NEOFAC_A > 40; all others have 40 or less."""
+
+PLANTED: Mapping[str, Mapping[str, str]] = {
+    "100307": {
+        "NEOFAC_A": "33",
+        "NEOFAC_C": "24",
+        "NEOFAC_E": "35",
+        "NEOFAC_N": "15",
+        "NEOFAC_O": "37",
+        "ER40_CR": "39",
+        "ER40_CRT": "1471.0",
+        "ER40ANG": "8",
+        "ER40FEAR": "8",
+        "ER40HAP": "8",
+        "ER40NOE": "8",
+        "ER40SAD": "7",
+    },
+    "103515": {"NEOFAC_A": "19", "NEOFAC_C": "27", "NEOFAC_E": "32", "NEOFAC_N": "25", "NEOFAC_O": "25"},
+    "143325": {"NEOFAC_A": "28", "NEOFAC_C": "25", "NEOFAC_E": "32", "NEOFAC_N": "25", "NEOFAC_O": "15"},
+}
+"""The scores the tutorial prints."""
