@@ -1,0 +1,118 @@
+"""What cdbfs asks an XNAT server, each as one request and one typed answer.
+
+Used by store/ and runtime. Always says `format=`: the default depends on route and version, and is HTML for most
+documents (seen on XNAT 1.6.4).
+
+Threads: any; see session.
+"""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import quote
+
+from cdbfs.config import LISTING_CONNECTIONS, Settings
+from cdbfs.credentials import Credentials
+from cdbfs.errors import CdbfsError, LoginRefused, NotFound, ServerFault
+from cdbfs.xnat import listings, xml
+from cdbfs.xnat.http import Http, Limits
+from cdbfs.xnat.models import Experiment, Project, Subject
+from cdbfs.xnat.session import Route, Session
+
+VERSION_SECONDS = 5.0
+
+
+class Client:
+    """An XNAT server, asked as one user."""
+
+    def __init__(self, settings: Settings, credentials: Credentials | None) -> None:
+        limits = Limits(settings.connect_timeout, settings.silence_timeout)
+        http = Http(settings.url, limits, settings.connections + LISTING_CONNECTIONS)
+        self.session = Session(http, credentials, settings.login_pause)
+        self._deadline = settings.request_deadline
+        self._listing_bytes = settings.max_listing_bytes
+        self._document_bytes = settings.max_document_bytes
+
+    def server_version(self) -> str:
+        """XNAT's version: /data/version up to 1.6, /xapi/siteConfig/buildInfo later; "unknown" if neither says.
+
+        It is told to people only, so that nothing but a refused login fails for it.
+        """
+        try:
+            return _version(self._small("/data/version").decode("utf-8", "replace"))
+        except NotFound:
+            pass
+        except LoginRefused:
+            raise
+        except CdbfsError:
+            return "unknown"
+        try:
+            return _version(str(json.loads(self._small("/xapi/siteConfig/buildInfo"))["version"]))
+        except (CdbfsError, ValueError, LookupError, TypeError):
+            return "unknown"
+
+    def projects(self) -> list[Project]:
+        """GET /data/projects: those that this login may see."""
+        body = self._listing("/data/projects", "/data/projects", ())
+        return listings.parse(body, Project, "the list of projects")
+
+    def subjects(self, project: str) -> list[Subject]:
+        """GET /data/projects/{project}/subjects, owned and shared."""
+        path = f"/data/projects/{_segment(project)}/subjects"
+        body = self._listing("/data/projects/{project}/subjects", path, listings.SUBJECT_COLUMNS)
+        return listings.parse(body, Subject, f"the list of subjects of {project}")
+
+    def experiments(self, project: str) -> list[Experiment]:
+        """GET /data/projects/{project}/experiments, owned and shared."""
+        path = f"/data/projects/{_segment(project)}/experiments"
+        body = self._listing("/data/projects/{project}/experiments", path, listings.EXPERIMENT_COLUMNS)
+        return listings.parse(body, Experiment, f"the list of experiments of {project}")
+
+    def project_xml(self, project: str) -> bytes:
+        """GET /data/projects/{project}?format=xml."""
+        return self._document("/data/projects/{project}", project)
+
+    def subject_xml(self, subject_id: str) -> bytes:
+        """GET /data/subjects/{ID}?format=xml; it embeds the subject's experiments."""
+        return self._document("/data/subjects/{subject}", subject_id)
+
+    def experiment_xml(self, experiment_id: str) -> bytes:
+        """GET /data/experiments/{ID}?format=xml."""
+        return self._document("/data/experiments/{experiment}", experiment_id)
+
+    def _small(self, path: str) -> bytes:
+        route = Route(path, max_bytes=2**16, deadline=VERSION_SECONDS, attempts=1)
+        return self.session.get(route, path).body
+
+    def _listing(self, template: str, path: str, columns: tuple[str, ...]) -> bytes:
+        params = {"format": "json"}
+        if columns:
+            params["columns"] = ",".join(columns)
+        route = Route(template, self._listing_bytes, self._deadline)
+        return self.session.get(route, path, params).body
+
+    def _document(self, template: str, item: str) -> bytes:
+        """The document's bytes, checked to be whole and to be the one that was asked for."""
+        path = template[: template.index("{")] + _segment(item)
+        body = self.session.get(
+            Route(template, self._document_bytes, self._deadline), path, {"format": "xml"}
+        ).body
+        root = xml.parse(body, f"the document {path}")
+        if root.get("ID", item) != item:
+            raise ServerFault(f"the server answered {path} with the document of another item")
+        return body
+
+
+def _segment(item: str) -> str:
+    """An ID as one part of a URL's path. Raises ServerFault for one that no URL can hold."""
+    if item in (".", ".."):  # these would be taken for steps, and name something else
+        raise ServerFault(f"the server lists something with the ID {item!r}, which no address can name")
+    try:
+        return quote(item, safe="")
+    except UnicodeEncodeError:
+        raise ServerFault(f"the server lists something with the ID {item!r}, which no address can name") from None
+
+
+def _version(text: str) -> str:
+    line = text.strip()
+    return line if line.isprintable() and 0 < len(line) < 100 else "unknown"

@@ -1,0 +1,159 @@
+"""One HTTP exchange with the server, within deadlines and bounds, to one origin only.
+
+Used by session. No redirect is followed and no cookie is kept here: what goes with a request is what session
+says, and the answer is whole or an error is raised.
+
+Threads: an Http may be used from any thread; requests' connection pool below it is thread-safe, and nothing else
+of requests' Session is changed after it was made.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+
+import requests
+import urllib3
+from requests.adapters import BaseAdapter
+from requests.structures import CaseInsensitiveDict
+
+from cdbfs import __version__
+from cdbfs.errors import BrokeOff, CdbfsError, ServerFault, TimedOut, TooLarge, Unreachable
+from cdbfs.xnat.deadline import Deadline, WatchedAdapter
+
+USER_AGENT = f"cdbfs/{__version__} python-requests/{requests.__version__}"
+CHUNK = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Deadlines in seconds."""
+
+    connect: float = 5.0
+    silence: float = 30.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole answer."""
+
+    status: int
+    headers: CaseInsensitiveDict[str]
+    body: bytes
+
+    @property
+    def is_html(self) -> bool:
+        """Whether this is a page for people: a login or error page, whatever the status says."""
+        return self.headers.get("Content-Type", "").lower().startswith("text/html") or self.body[:200].lstrip()[
+            :9
+        ].lower().startswith((b"<html", b"<!doctype"))
+
+
+class Http:
+    """Sends requests to the server at `url` and nowhere else."""
+
+    def __init__(
+        self, url: str, limits: Limits = Limits(), connections: int = 8, adapter: BaseAdapter | None = None
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._limits = limits
+        self._session = requests.Session()
+        # requests would read netrc for any host; proxies and certificates of the environment stay in force.
+        self._session.trust_env = False
+        self._session.proxies.update(requests.utils.get_environ_proxies(self.url, no_proxy=None))
+        self._session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self._session.headers["User-Agent"] = USER_AGENT
+        mounted = adapter or WatchedAdapter(pool_connections=1, pool_maxsize=connections)
+        for scheme in ("https://", "http://"):
+            self._session.mount(scheme, mounted)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        deadline: float = 120.0,
+        max_bytes: int = 2**20,
+    ) -> Answer:
+        """The whole answer to one request, within `deadline` seconds and `max_bytes`.
+
+        Raises Unreachable, TimedOut, TooLarge, or ServerFault for an answer that breaks off.
+        """
+        guard = Deadline(deadline)
+        try:
+            with (
+                guard,
+                self._session.request(
+                    method,
+                    self.url + path,
+                    params=params,
+                    headers=headers,
+                    timeout=(min(self._limits.connect, deadline), min(self._limits.silence, deadline)),
+                    allow_redirects=False,
+                    stream=True,
+                ) as response,
+            ):
+                answer = Answer(response.status_code, response.headers, _body(response, max_bytes, path))
+        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
+            if guard.passed:
+                raise TimedOut(f"no whole answer to {path} within {deadline:g} s") from None
+            raise self._meaning(error, path) from None
+        if guard.passed:  # an answer without a length ends wherever its connection does
+            raise TimedOut(f"no whole answer to {path} within {deadline:g} s")
+        return answer
+
+    def close(self) -> None:
+        """Drop all connections."""
+        self._session.close()
+
+    def _meaning(self, error: Exception, path: str) -> CdbfsError:
+        """What went wrong with a request, in our own words."""
+        if isinstance(error, requests.exceptions.ConnectTimeout):
+            return Unreachable(f"{self.url} gave no connection in time")
+        if isinstance(error, (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError)):
+            return TimedOut(f"the server fell silent at {path}")
+        if isinstance(error, requests.exceptions.SSLError):
+            if "WRONG_VERSION_NUMBER" in str(error):
+                return Unreachable(f"{self.url} does not speak https; perhaps it is an http server")
+            return Unreachable(f"{self.url} could not prove who it is: {_root(error)}")
+        if isinstance(error, (requests.exceptions.ChunkedEncodingError, urllib3.exceptions.ProtocolError)):
+            return BrokeOff(f"the answer to {path} broke off")
+        if isinstance(error, requests.exceptions.ConnectionError):
+            return Unreachable(f"{self.url} cannot be reached: {_root(error)}")
+        return ServerFault(f"no usable answer to {path}: {type(error).__name__}")
+
+
+def _body(response: requests.Response, max_bytes: int, path: str) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    raw = response.raw
+    while True:
+        # read1 gives what has come: read and iter_content would wait for a full block of a server that drips.
+        part = raw.read1(CHUNK, decode_content=True)
+        if not part:
+            return b"".join(parts)
+        parts.append(part)
+        size += len(part)
+        if size > max_bytes:
+            raise TooLarge(f"the answer to {path} is over {max_bytes} bytes")
+
+
+def _root(error: BaseException) -> str:
+    """The innermost reason, without the object addresses and URLs that urllib3 puts around it."""
+    reason: object = error
+    while isinstance(reason, BaseException):
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            reason = reason.verify_message  # its `reason` is CERTIFICATE_VERIFY_FAILED, whatever is wrong
+            break
+        inner = getattr(reason, "reason", None) or (reason.args[-1] if reason.args else None)
+        if not isinstance(inner, (BaseException, str)) or inner is reason:
+            break
+        reason = inner
+    text = "".join(c if c.isprintable() else " " for c in str(reason).rpartition(": ")[2]).strip()
+    return text[:200] or type(error).__name__

@@ -1,0 +1,64 @@
+"""The server's tables as lists of frozen rows.
+
+`ResultSet` JSON: every value a string, null as "" (seen on XNAT 1.6.4); a server that gives numbers, nulls, or
+fewer columns is understood too. Columns are found by name, since XNAT orders them as it likes and adds its own.
+JSON rather than CSV: XNAT folds line breaks inside CSV values.
+
+Threads: plain functions.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from cdbfs.errors import ServerFault
+from cdbfs.xnat.models import Experiment, Project, Subject
+
+Row = TypeVar("Row", Project, Subject, Experiment)
+
+SUBJECT_COLUMNS = tuple(field.name for field in fields(Subject))
+EXPERIMENT_COLUMNS = tuple(field.name for field in fields(Experiment))
+
+
+def parse(body: bytes, row_type: type[Row], what: str) -> list[Row]:
+    """The rows of a listing, each ID once, in the server's order; rows without an ID are left out.
+
+    Raises ServerFault where `body` is no listing or holds fewer rows than it announces.
+    """
+    names = [field.name for field in fields(row_type)]
+    rows: dict[str, Row] = {}
+    for raw in _result(body, what):
+        values = {name: _text(raw.get(name)) for name in names}
+        if values["ID"]:
+            rows.setdefault(values["ID"], row_type(**values))
+    return list(rows.values())
+
+
+def _result(body: bytes, what: str) -> list[dict[str, Any]]:
+    try:
+        result_set = json.loads(body)["ResultSet"]
+        result = result_set["Result"]
+        announced = result_set.get("totalRecords")
+    except (ValueError, TypeError, KeyError, RecursionError, AttributeError):
+        raise ServerFault(f"{what} is not a listing{' (it is empty)' if not body.strip() else ''}") from None
+    if not isinstance(result, list) or not all(isinstance(row, dict) for row in result):
+        raise ServerFault(f"{what} is not a listing")
+    # Quoted, and absent where a newer server pages (xnat 1.8).
+    if _is_more(announced, len(result)):
+        raise ServerFault(f"{what} announces {announced} rows and has {len(result)}")
+    return result
+
+
+def _is_more(announced: object, rows: int) -> bool:
+    try:
+        return isinstance(announced, (str, int)) and int(announced) > rows
+    except ValueError:
+        return False
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value)
