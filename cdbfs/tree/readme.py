@@ -1,0 +1,35 @@
+"""README.txt at the top of a mount: for who meets it there first. Its commands work as they stand.
+
+Threads: constant.
+"""
+
+TEXT = """\
+This directory is an XNAT server, such as ConnectomeDB, shown as files by cdbfs.
+Everything here is read-only, and what you see is what your login may see.
+
+  projects/<project>/subjects.csv          one row a subject
+  projects/<project>/experiments.csv       one row an experiment
+  projects/<project>/xml/project.xml       the project's document
+  projects/<project>/subjects/<label>/     one directory a subject
+      xml/subject.xml                      the subject's document
+      experiments/<label>/                 one directory an experiment
+          experiment.xml                   its document, as the server sends it
+          scores.csv                       score,value: all its scores
+          scores/<group>/<score>           one file a score: the value and a newline
+  projects/<project>/experiments/<label>   links to the same directories
+  .cdbfs/status.json, errors, version      cdbfs about itself; errors says why something failed
+
+Try this, in this directory:
+
+  ls projects
+  head -n 3 projects/*/subjects.csv
+  E=$(find projects -mindepth 5 -maxdepth 5 -type d -path '*/experiments/*' -print -quit)
+  ls "$E" "$E/scores"
+  cat "$E/scores.csv"
+
+In R:       read.csv("projects/NAME/subjects.csv")
+In Python:  pandas.read_csv("projects/NAME/subjects.csv")
+
+Names cost nothing: a whole project is listed with two requests. The size of a document
+(experiment.xml, scores.csv, anything in scores/) costs one request for each experiment, once.
+"""

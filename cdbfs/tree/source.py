@@ -1,0 +1,135 @@
+"""Where nodes get what they show: listings and documents by what they are, not by how they are kept.
+
+Made by runtime, one a mount; handed to every node.
+
+Threads: immutable; its parts are safe for any thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from datetime import tzinfo
+from functools import cached_property, partial
+
+from cdbfs.caller import Caller
+from cdbfs.store.documents import Documents, Key
+from cdbfs.store.listings import Listings
+from cdbfs.tree import scores, times
+from cdbfs.tree.indexes import ExperimentIndex, ProjectIndex, SubjectIndex
+from cdbfs.tree.nodes import Content
+from cdbfs.tree.stamps import Stamps, digest
+from cdbfs.xnat import xml
+from cdbfs.xnat.client import Client
+from cdbfs.xnat.models import Experiment, Subject
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A document as its bytes."""
+
+    xml: bytes
+
+    @cached_property
+    def digest(self) -> bytes:
+        return digest(self.xml)
+
+    @property
+    def weight(self) -> int:
+        return len(self.xml)
+
+
+class ExperimentDocument:
+    """An experiment's document as its bytes and its scores."""
+
+    def __init__(self, document: bytes) -> None:
+        self.xml = document
+        self.scores = scores.read(xml.parse(document, "the document"))
+
+    @cached_property
+    def digest(self) -> bytes:
+        return digest(self.xml)
+
+    @cached_property
+    def csv(self) -> bytes:
+        """scores.csv."""
+        return scores.csv(self.scores)
+
+    @property
+    def weight(self) -> int:
+        return 3 * len(self.xml) + scores.SCORE_WEIGHT * sum(1 for _ in scores.walk(self.scores))
+
+
+@dataclass(frozen=True)
+class Source:
+    """The server behind a tree."""
+
+    client: Client
+    listings: Listings
+    documents: Documents
+    stamps: Stamps
+    zone: tzinfo
+    started: int
+    """Nanoseconds since the epoch: the mtime of what has none."""
+
+    def projects(self, caller: Caller) -> ProjectIndex:
+        return self.listings.get(
+            "projects", lambda: ProjectIndex(self.client.projects()), caller, "the list of projects"
+        )
+
+    def subjects(self, project: str, caller: Caller) -> SubjectIndex:
+        return self.listings.get(
+            ("subjects", project),
+            lambda: SubjectIndex(self.client.subjects(project), self.mtime, self.started),
+            caller,
+            f"the list of subjects of {project}",
+        )
+
+    def experiments(self, project: str, caller: Caller) -> ExperimentIndex:
+        return self.listings.get(
+            ("experiments", project),
+            lambda: ExperimentIndex(self.client.experiments(project), self.mtime, self.started),
+            caller,
+            f"the list of experiments of {project}",
+        )
+
+    def project_xml(self, project: str, caller: Caller) -> Content:
+        """project.xml. No listing tells when a project changed."""
+        key = Key("project", project, "")
+        raw = self.documents.get(key, lambda: self.client.project_xml(project), Raw, caller)
+        return Content(raw.xml, self.stamps.mtime(key, raw.digest, self.started))
+
+    def subject_xml(self, subject: Subject, project: str, caller: Caller) -> Content:
+        """subject.xml. No date tells its version: it embeds experiments, also of other projects."""
+        key = Key("subject", subject.ID, "")
+        raw = self.documents.get(key, lambda: self.client.subject_xml(subject.ID), Raw, caller)
+        experiments = self.experiments(project, caller).of_subject(subject.ID).values()
+        newest = max(self.mtime(subject), max(map(self.mtime, experiments), default=0))
+        return Content(raw.xml, self.stamps.mtime(key, raw.digest, newest))
+
+    def experiment(self, experiment: Experiment, caller: Caller) -> ExperimentDocument:
+        """The document of an experiment: one request for all that is made of it, in all projects that share it."""
+        key = Key("experiment", experiment.ID, fingerprint(experiment))
+        fetch = partial(self.client.experiment_xml, experiment.ID)
+        return self.documents.get(key, fetch, ExperimentDocument, caller)
+
+    def stamp(self, experiment: Experiment, document: ExperimentDocument) -> int:
+        """The mtime of all that is made of an experiment's document."""
+        return self.stamps.mtime(("experiment", experiment.ID), document.digest, self.mtime(experiment))
+
+    def table(self, key: Hashable, data: bytes, said: int) -> Content:
+        """A table, with an mtime that changes when it does; `said` is the server's."""
+        return Content(data, self.stamps.mtime(key, digest(data), said))
+
+    def mtime(self, item: Subject | Experiment) -> int:
+        """When the server says it changed, else when it was inserted, else when this mount began."""
+        for text in (item.last_modified, item.insert_date):
+            moment = times.nanoseconds(text, self.zone)
+            if moment is not None:
+                return moment
+        return self.started
+
+
+def fingerprint(item: Subject | Experiment) -> str:
+    """What tells versions apart: last_modified, empty until the first edit, then insert_date."""
+    return item.last_modified or item.insert_date

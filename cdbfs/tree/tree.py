@@ -1,0 +1,72 @@
+"""The tree of one mount: paths to nodes.
+
+Made by runtime; asked by mount/, and by whoever wants the files without a mount. A path is what FUSE hands out:
+it begins with "/" and has names between slashes.
+
+Threads: immutable; any.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from cdbfs.caller import NOBODY, Caller
+from cdbfs.errors import IsADirectory, NotADirectory
+from cdbfs.tree import nodes, readme
+from cdbfs.tree.nodes import Attributes, Content, Directory, Entry, File, Fixed, Kind, Link, Made, Node
+from cdbfs.tree.project import Projects
+from cdbfs.tree.source import Source
+
+
+class Tree:
+    """Everything below the mount point."""
+
+    def __init__(self, source: Source, control: Directory) -> None:
+        text = Content(readme.TEXT.encode(), source.started)
+        children = {
+            ".cdbfs": (Kind.DIRECTORY, lambda: control),
+            "README.txt": (Kind.FILE, lambda: Made(lambda caller: text)),
+            "projects": (Kind.DIRECTORY, lambda: Projects(source)),
+        }
+        self._root = Fixed(children, source.started)
+
+    def node(self, path: str, caller: Caller = NOBODY) -> Node:
+        """The node at `path`; links on the way are not followed. Raises NoSuchName, NotADirectory, any."""
+        node: Node = self._root
+        for name in path.split("/"):
+            if not name:
+                continue
+            if not isinstance(node, Directory):
+                raise NotADirectory(path)
+            node = node.child(name, caller)
+        return node
+
+    def attributes(self, path: str, caller: Caller = NOBODY) -> Attributes:
+        """What stat shows."""
+        return nodes.attributes(self.node(path, caller), caller)
+
+    def entries(self, path: str, caller: Caller = NOBODY) -> Iterable[Entry]:
+        """What a directory lists, without `.` and `..`."""
+        node = self.node(path, caller)
+        if not isinstance(node, Directory):
+            raise NotADirectory(path)
+        return node.entries(caller)
+
+    def content(self, path: str, caller: Caller = NOBODY) -> Content:
+        """The present version of a file."""
+        node = self.node(path, caller)
+        if isinstance(node, File):
+            return node.content(caller)
+        raise IsADirectory(path)
+
+    def target(self, path: str, caller: Caller = NOBODY) -> str | None:
+        """Where a link leads, relative to its directory; None if it is no link."""
+        node = self.node(path, caller)
+        return node.target if isinstance(node, Link) else None
+
+
+def inode(path: str) -> int:
+    """A path's inode number: the same in every mount, and never 0 or 1, which have meanings of their own."""
+    digest = hashlib.blake2b(path.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1 | 2
