@@ -1,0 +1,207 @@
+"""The commands: demo, mount, umount. The only module that prints.
+
+What fails is told in one line on stderr, with exit status 1; a wrong command line gets click's usage and 2.
+
+Threads: all of it is the main thread's.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NoReturn
+
+import click
+
+from cdbfs import __version__, config, credentials
+from cdbfs.config import Settings
+from cdbfs.errors import CdbfsError, ConfigError
+from cdbfs.mount import background, daemon, mounts
+from cdbfs.runtime import Runtime
+
+START_SECONDS = 30.0
+"""How long a mount may take to appear, beside what its login takes."""
+
+
+def main() -> None:
+    """The console script `cdbfs`."""
+    _open_standard_streams()
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # it warns of connections it drops and makes anew
+    commands(prog_name="cdbfs")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def commands() -> None:
+    """Mount ConnectomeDB, or any other XNAT server, as a directory.
+
+    \b
+    Try it, with no account and no network:    cdbfs demo
+    Mount a server:                            cdbfs mount https://db.humanconnectome.org DIR
+    """
+
+
+class _MountCommand(click.Command):
+    """`cdbfs mount`, whose help ends with every setting there is."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Login"), formatter.indentation():
+            formatter.write_text(
+                "From CDBFS_USER and CDBFS_PASSWORD, else from ~/.netrc (or $NETRC), else as guest. "
+                "A password is never taken from the command line."
+            )
+        with formatter.section("Settings (-o KEY=VALUE, CDBFS_KEY in the environment, or [profiles.NAME])"):
+            formatter.write_text("Times are seconds, sizes bytes (or like 500M, 2G).")
+            formatter.write_dl([(_key_and_default(key), key.metadata["help"]) for key in config.settings()])
+        with formatter.section("Profiles"), formatter.indentation():
+            formatter.write_text(f"They stand in {config.default_config_file(os.environ)}, for example:")
+            formatter.write_text("[profiles.hcp]")
+            formatter.write_text('url = "https://db.humanconnectome.org"')
+            formatter.write_text('umask = "027"')
+
+
+def _key_and_default(key: Any) -> str:
+    return f"{key.name}={key.metadata['shown'] or _plain(key.default)}"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+@commands.command(cls=_MountCommand)
+@click.argument("server", metavar="PROFILE|URL")
+@click.argument("directory", metavar="DIR")
+@click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground; Ctrl-C unmounts.")
+@click.option("-o", "options", metavar="KEY=VALUE,...", multiple=True, help="Settings, see below.")
+@click.option("--handshake", hidden=True)
+def mount(server: str, directory: str, foreground: bool, options: tuple[str, ...], handshake: str | None) -> None:
+    """Mount the server at URL, or of a PROFILE, on DIR.
+
+    Returns when the mount answers, which then runs in the background until `cdbfs umount DIR`.
+    """
+    if handshake:
+        _mount_for_parent(server, directory, options, background.parent(handshake))
+    with _told():
+        settings = config.load(server, config.parse_options(options), os.environ)
+        login = credentials.find(settings.url, os.environ, settings.user)
+        if foreground:
+            _serve(settings, login, directory, lambda: click.echo(f"mounted on {directory}", err=True))
+        daemon.prepare(directory, settings)
+        flags = [f"-o{item}" for item in options]
+        log_file = background.log_file(settings, directory)
+        patience = settings.request_deadline + START_SECONDS
+        background.start([*flags, "--", server, directory], login, log_file, patience).leave()
+
+
+def _mount_for_parent(
+    server: str, directory: str, options: tuple[str, ...], parent: background.Parent
+) -> NoReturn:
+    """The child's side of a mount in the background."""
+    try:
+        settings = config.load(server, config.parse_options(options), os.environ)
+        parent.watch()
+        _serve(settings, parent.credentials, directory, parent.answer)
+    except CdbfsError as error:
+        parent.answer(str(error))
+        sys.exit(1)
+
+
+def _serve(settings: Settings, login: credentials.Credentials | None, directory: str, on_ready: Any) -> NoReturn:
+    """Mount and serve until the end, then leave without waiting for requests under way."""
+    path = daemon.prepare(directory, settings)
+    runtime = Runtime(settings, login)
+    try:
+        daemon.serve(runtime, path, on_ready)
+    finally:
+        runtime.close()
+    logging.shutdown()
+    os._exit(0)
+
+
+@commands.command()
+@click.argument("directory", metavar="DIR")
+@click.option("--lazy", is_flag=True, help="Take it away at once, though somebody still uses it.")
+def umount(directory: str, lazy: bool) -> None:
+    """Unmount DIR."""
+    with _told():
+        mounts.unmount(mounts.real_path(directory), lazy=lazy)
+
+
+@commands.command()
+@click.argument("directory", metavar="[DIR]", required=False)
+@click.option("--subjects", default=144, show_default=True, type=click.IntRange(1, 1_000_000), help="In HCP_Q2.")
+@click.option("--seed", default=0, show_default=True, help="Other synthetic scores, other people.")
+@click.option("--latency", default=0, show_default=True, type=click.IntRange(0), help="Milliseconds a request.")
+@click.option("--port", default=0, type=click.IntRange(0, 65535), help="Where it listens.  [default: a free one]")
+@click.option("--no-mount", is_flag=True, help="Only the server; mount it yourself.")
+@click.option("--json", "as_json", is_flag=True, help="Tell url, user, password and control as a line of JSON.")
+def demo(
+    directory: str | None, subjects: int, seed: int, latency: int, port: int, no_mount: bool, as_json: bool
+) -> None:
+    """Mount a stand-in ConnectomeDB on DIR (or a temporary directory) and show around.
+
+    It needs no account and no network: a server on this machine answers as ConnectomeDB's does, with the
+    subjects of the HCP tutorial. All scores and people are synthetic. Ctrl-C ends it and cleans up.
+    """
+    with _told():
+        if no_mount and directory:
+            raise ConfigError("--no-mount takes no DIR")
+        from cdbfs import demonstration  # it needs the extra `demo`
+
+        stand_in = demonstration.stand_in(subjects, seed, latency / 1000, port)
+        show = demonstration.Show(say=_say, title=_title, as_json=as_json, program=_program())
+        with demonstration.ended_by_signals():
+            if no_mount:
+                demonstration.serve(stand_in, show)
+            else:
+                demonstration.mount(stand_in, show, directory)
+
+
+def _program() -> str:
+    """What to type for this program: its name where the shell finds it by that, else its path."""
+    path = os.path.abspath(sys.argv[0])
+    return "cdbfs" if shutil.which("cdbfs") == path or not os.access(path, os.X_OK) else shlex.quote(path)
+
+
+def _say(text: str, to_stderr: bool = False) -> None:
+    click.echo(text, err=to_stderr)
+    (sys.stderr if to_stderr else sys.stdout).flush()
+
+
+def _title(text: str) -> str:
+    return click.style(text, bold=True)
+
+
+def _open_standard_streams() -> None:
+    """Give 0, 1 and 2 to /dev/null where they are closed: else the next file opened would be taken for them."""
+    for descriptor, name in ((0, "stdin"), (1, "stdout"), (2, "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+            setattr(sys, name, os.fdopen(descriptor, "w" if descriptor else "r"))
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Tell what goes wrong in one line, and exit with 1."""
+    try:
+        yield
+    except CdbfsError as error:
+        click.echo(f"cdbfs: {error}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        click.echo(f"cdbfs: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,183 @@
+"""`cdbfs demo`: the stand-in server, a mount of it, the tour, and an end that leaves nothing behind.
+
+Used by cli, which hands in how to print. The server runs in this process, the mount in a child that ends with it.
+
+Threads: the main thread's; the stand-in has threads of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable
+
+from cdbfs.credentials import Credentials
+from cdbfs.errors import CdbfsError, ConfigError
+from cdbfs.mount import background, daemon, mounts
+from cdbfs.store.disk import make_private
+
+if TYPE_CHECKING:
+    from cdbfs.demo import StandIn
+
+TOUR_SECONDS = 120.0
+END_SECONDS = 10.0
+START_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Show:
+    """How to print: `say(text, to_stderr)`; `title` makes a text stand out; `program` is what to type for us."""
+
+    say: Callable[..., None]
+    title: Callable[[str], str]
+    as_json: bool
+    program: str = "cdbfs"
+
+    def tell(self, text: str) -> None:
+        """For people: on stdout, or on stderr where stdout is JSON's."""
+        self.say(text, self.as_json)
+
+
+class _EndedError(BaseException):
+    """Ctrl-C or SIGTERM."""
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end what is inside, through its own finally clauses, and are no failure."""
+
+    def end(number: int, frame: Any) -> None:
+        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(each, signal.SIG_IGN)  # cleaning up is not to be interrupted
+        raise _EndedError
+
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, end)
+    with suppress(_EndedError):
+        yield
+
+
+def stand_in(subjects: int, seed: int, latency: float, port: int) -> StandIn:
+    """The server, not yet started. Raises ConfigError where the extra that it needs is not installed."""
+    try:
+        from cdbfs.demo import StandIn, connectomedb
+    except ImportError as error:
+        raise ConfigError(f"the demo needs the package {error.name}: pip install 'cdbfs[demo]'") from None
+    return StandIn(connectomedb(subjects, seed), latency=latency, port=port)
+
+
+@contextmanager
+def _listening(server: StandIn, show: Show) -> Iterator[Credentials]:
+    try:
+        server.start()
+    except OSError as error:
+        raise CdbfsError(f"the demo's server cannot listen: {error}") from None
+    try:
+        account = server.data.accounts[0]
+        if show.as_json:
+            answer = {"url": server.url, "user": account.user, "password": account.password}
+            show.say(json.dumps({**answer, "control": server.control}))
+        yield Credentials(account.user, account.password)
+    finally:
+        server.stop()
+
+
+def serve(server: StandIn, show: Show) -> None:
+    """Only the server, until a signal ends it."""
+    with _listening(server, show) as login:
+        show.tell(f"A stand-in ConnectomeDB with synthetic data listens at {server.url}")
+        login_text = f"CDBFS_USER={login.user} CDBFS_PASSWORD={login.password}"
+        show.tell(f"Mount it:  {login_text} {show.program} mount {server.url} DIR")
+        show.tell("Ctrl-C ends it.")
+        threading.Event().wait()
+
+
+def mount(server: StandIn, show: Show, directory: str | None) -> None:
+    """The server, mounted on `directory` (made where missing), with the tour; until a signal or an unmount."""
+    with ExitStack() as stack:
+        login = stack.enter_context(_listening(server, show))
+        scratch = Path(tempfile.mkdtemp(prefix="cdbfs-demo-"))
+        stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+        point = stack.enter_context(_mount_point(directory))
+        child = stack.enter_context(_mounted(server.url, point, login, scratch))
+        show.tell(f"A stand-in ConnectomeDB is mounted on {show.title(point)}")
+        show.tell("All its people and scores are synthetic; the subjects' names are those of the HCP tutorial.")
+        _give_tour(server, point, show)
+        show.tell(f"\nLook around in another terminal:  {show.title('cd ' + point)}")
+        show.tell(
+            f"README.txt there says what is where. To end it: Ctrl-C here, or  {show.program} umount {point}"
+        )
+        child.process.wait()
+
+
+@contextmanager
+def _mount_point(directory: str | None) -> Iterator[str]:
+    """The absolute path of a directory to mount on; what was made for it here is removed afterwards."""
+    point = (
+        daemon.clear(directory) if directory is not None else mounts.real_path(tempfile.mkdtemp(prefix="cdbfs-"))
+    )
+    made = [point] if directory is None else [path for path in _upwards(point) if not os.path.lexists(path)]
+    try:
+        if made:
+            make_private(Path(point))
+    except OSError as error:
+        raise ConfigError(f"{directory} cannot be made: {error.strerror}") from None
+    try:
+        yield point
+    finally:
+        with suppress(OSError):
+            for path in made:
+                os.rmdir(path)
+
+
+def _upwards(path: str) -> list[str]:
+    return [path, *map(str, Path(path).parents)]
+
+
+@contextmanager
+def _mounted(url: str, point: str, login: Credentials, scratch: Path) -> Iterator[background.Child]:
+    """A mount in a child that ends with this block, or with this process."""
+    arguments = [f"-ocache_dir={scratch}", "--", url, point]
+    child = background.start(arguments, login, scratch / "log", START_SECONDS)
+    try:
+        yield child
+    finally:
+        child.end(END_SECONDS)
+        if mounts.is_mounted(point):
+            with suppress(CdbfsError):
+                mounts.unmount(point, lazy=True)
+
+
+def _give_tour(server: StandIn, point: str, show: Show) -> None:
+    from cdbfs.demo import tour
+
+    for stop in tour.stops(server.data):
+        show.tell(f"\n{stop.about}" if stop.about else "")
+        show.tell(show.title(f"$ {stop.command}"))
+        show.tell(_output(stop.command, point))
+
+
+def _output(command: str, directory: str) -> str:
+    try:
+        done = subprocess.run(  # noqa: S602  a tour is made of shell commands, all of our own writing
+            command,
+            shell=True,
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=TOUR_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"(not done in {TOUR_SECONDS:g} s)"
+    return done.stdout.decode("utf-8", "replace").rstrip("\n")

@@ -1,0 +1,1 @@
+"""Kernel <-> tree: the binding to libfuse, the operations, mounting and unmounting, signals."""

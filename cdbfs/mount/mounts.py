@@ -1,0 +1,157 @@
+"""What is mounted where, as the kernel tells it, and how to take a mount of ours away.
+
+Used by daemon and cli. A mount whose daemon hangs must not hang us.
+
+Threads: plain functions.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import queue
+import re
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from cdbfs.errors import CdbfsError, ConfigError
+
+FSTYPE = "fuse.cdbfs"
+MOUNTINFO = Path("/proc/self/mountinfo")
+UNMOUNT_SECONDS = 10.0
+ANSWER_SECONDS = 3.0
+MOST_LINKS = 40
+
+
+def is_mounted(directory: str) -> bool:
+    """Whether a cdbfs, alive or dead, is what lies on top of `directory` (an absolute path without links)."""
+    return device(directory) != ""
+
+
+def device(directory: str) -> str:
+    """The device number of the cdbfs on top of `directory`, which tells mounts apart; "" if there is none."""
+    found = [(kind, number) for point, kind, number in _mounts() if point == directory]
+    return found[-1][1] if found and found[-1][0] == FSTYPE else ""
+
+
+def is_dead(directory: str) -> bool:
+    """Whether the daemon behind the mount on `directory` is gone: the kernel answers ENOTCONN for it."""
+    return is_mounted(directory) and _errno_of(directory) in (errno.ENOTCONN, errno.ECONNABORTED)
+
+
+def answers(directory: str) -> bool:
+    """Whether the daemon behind the mount on `directory` answers at all."""
+    return _errno_of(directory) != errno.ETIMEDOUT
+
+
+def _errno_of(directory: str) -> int:
+    """What a question to the daemon comes to: 0, or an errno; ETIMEDOUT where it does not answer.
+
+    statfs, since a stat may be answered from what the kernel remembers; in a thread, since one that is stopped
+    would hold us for ever.
+    """
+    answer: queue.Queue[int] = queue.Queue()
+
+    def ask() -> None:
+        try:
+            os.statvfs(directory)
+            answer.put(0)
+        except OSError as error:
+            answer.put(error.errno or errno.EIO)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        return answer.get(timeout=ANSWER_SECONDS)
+    except queue.Empty:
+        return errno.ETIMEDOUT
+
+
+def real_path(directory: str) -> str:
+    """`directory` made absolute and free of links without looking into it, so that a dead mount does no harm."""
+    path = directory if os.path.isabs(directory) else os.path.join(os.getcwd(), directory)
+    for _ in range(MOST_LINKS):
+        above, name = os.path.split(path.rstrip("/"))
+        if name == ".":
+            path = above
+            continue
+        if name in ("", ".."):
+            return os.path.dirname(real_path(above)) if name else "/"
+        path = os.path.join(os.path.realpath(above), name)
+        try:
+            # Not islink: lstat of a mount point may wait for ever for a daemon that is stopped, readlink does not.
+            target = os.readlink(path)
+        except OSError:
+            return path
+        path = os.path.join(os.path.dirname(path), target)
+    raise ConfigError(f"{directory} is a link that leads to itself")
+
+
+def unmount(directory: str, *, lazy: bool = False) -> None:
+    """Take the mount of ours on `directory` away, and wait until it is gone.
+
+    Lazily: at once, while who still uses it keeps what is open. Raises ConfigError where no cdbfs is mounted, and
+    CdbfsError, naming who uses it, where it is busy.
+    """
+    if not is_mounted(directory):
+        raise ConfigError(f"no cdbfs is mounted on {directory}")
+    try:
+        done = subprocess.run(
+            _command(directory, lazy), capture_output=True, text=True, timeout=UNMOUNT_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise CdbfsError(f"{directory} does not answer; cdbfs umount --lazy {directory} takes it away") from None
+    if done.returncode != 0:
+        users = ", ".join(_users(directory))
+        if users:
+            raise CdbfsError(f"{directory} is in use by {users}; end them, or: cdbfs umount --lazy {directory}")
+        raise CdbfsError(f"{directory} could not be unmounted: {done.stderr.strip()}")
+    _wait_until_gone(directory)
+
+
+def _command(directory: str, lazy: bool) -> list[str]:
+    if os.geteuid() == 0 and shutil.which("umount"):
+        return ["umount", *(["-l"] if lazy else []), "--", directory]
+    return ["fusermount3", "-u", "-q", *(["-z"] if lazy else []), "--", directory]
+
+
+def _wait_until_gone(directory: str) -> None:
+    ends = time.monotonic() + UNMOUNT_SECONDS
+    while is_mounted(directory) and time.monotonic() < ends:
+        time.sleep(0.02)
+
+
+def _mounts() -> Iterator[tuple[str, str, str]]:
+    """(mount point, type, device) of every mount, the topmost last. Format: proc(5), /proc/pid/mountinfo."""
+    for line in MOUNTINFO.read_bytes().split(b"\n"):
+        left, separator, right = line.decode("utf-8", "surrogateescape").partition(" - ")
+        if separator:
+            fields = left.split(" ")
+            yield _unescape(fields[4]), right.split(" ")[0], fields[2]
+
+
+def _unescape(text: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
+
+
+def _users(directory: str) -> Iterator[str]:
+    """Processes of ours that have a file or their working directory below `directory`."""
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit() and _uses(process, directory):
+            try:
+                name = (process / "comm").read_text().strip()
+            except OSError:
+                continue
+            yield f"{name} ({process.name})"
+
+
+def _uses(process: Path, directory: str) -> bool:
+    try:
+        links = [process / "cwd", process / "root", *(process / "fd").iterdir()]
+        targets = [os.readlink(link) for link in links]
+    except OSError:
+        return False
+    return any(target == directory or target.startswith(directory + "/") for target in targets)

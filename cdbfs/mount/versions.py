@@ -1,0 +1,140 @@
+"""Which version of a file the kernel is shown, and which is opened: one at a time under one path.
+
+The kernel has one size and one page cache for a path, whatever handles say. So a version that was shown is the
+one that is opened for as long as the kernel may remember its size, and while a file is open everybody sees the
+version that is open; else fstat, and a private mmap of two readers, would mix them. A version that is open for
+`longest` seconds (a volatile one: as soon as the kernel has forgotten its size) gives way: who opens then waits a
+moment until it is closed everywhere, and gets the present one. Only a handle that stays open all the same may see
+an fstat that is not of its bytes.
+
+Used by operations. Threads: any; `_lock` is held for dictionary operations only, never while content is made or
+somebody waits.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import Callable
+
+from cachetools import TTLCache
+
+from cdbfs.tree.nodes import Content
+
+DRAIN_SECONDS = 1.0
+"""How long those who open wait for a version that gives way to be closed everywhere."""
+MARGIN = 1.0
+"""Seconds beyond attr_timeout for which a shown version is kept: the kernel counts from when it got the answer."""
+ENTRY_WEIGHT = 500
+MOST_CHANGED = 10_000
+
+
+@dataclass
+class _Open:
+    content: Content
+    until: float
+    handles: int = 0
+
+
+class Versions:
+    """The versions shown lately and open now, by path."""
+
+    def __init__(
+        self,
+        attr_timeout: float,
+        longest: float,
+        most_bytes: int,
+        clock: Callable[[], float] = time.monotonic,
+        drain: float = DRAIN_SECONDS,
+    ) -> None:
+        self.forget: Callable[[str], None] = _forget_nothing
+        """Makes the kernel forget the size of a path; called without a lock, in the thread that opens."""
+        self._briefest = attr_timeout + MARGIN
+        self._longest = max(longest, self._briefest)
+        self._most_bytes = most_bytes
+        self._clock = clock
+        self._drain = drain
+        self._lock = threading.Lock()
+        self._all_closed = threading.Condition(self._lock)
+        self._open: dict[str, _Open] = {}
+        self._changed: TTLCache[str, bool] = TTLCache(MOST_CHANGED, self._briefest, clock)
+        """Paths that were shown in two versions within the time that the kernel remembers one."""
+        self._shown: TTLCache[str, Content] = TTLCache(most_bytes, attr_timeout + MARGIN, clock, _weight)
+
+    def to_show(self, path: str, make: Callable[[], Content]) -> Content:
+        """The version that stat shows; `make` gives the present one."""
+        with self._lock:
+            opened = self._opened(path)
+        content = opened or make()
+        with self._lock:
+            content = self._opened(path) or content  # somebody may have opened another while this one was made
+            self._show(path, content)
+        return content
+
+    def to_open(self, path: str, make: Callable[[], Content]) -> Content:
+        """The version for a new handle, which counts as open until `closed`."""
+        with self._lock:
+            old = self._drained(path)
+            content = self._to_join(path, old)
+        content = content or make()
+        with self._lock:
+            content = self._to_join(path, old) or content
+            self._show(path, content)
+            state = self._open.get(path)
+            if state is None or state.content is not content:
+                seconds = self._briefest if content.volatile else self._longest
+                state = self._open[path] = _Open(content, self._clock() + seconds)
+            state.handles += 1
+            changed = path in self._changed
+        if changed:
+            # Of two answers under way at once, the kernel may have kept the older one.
+            self.forget(path)
+        return content
+
+    def closed(self, path: str, content: Content) -> None:
+        """A handle from `to_open` is gone."""
+        with self._lock:
+            state = self._open.get(path)
+            if state is not None and state.content is content:
+                state.handles -= 1
+                if state.handles == 0:
+                    del self._open[path]
+                    self._all_closed.notify_all()
+
+    def _drained(self, path: str) -> _Open | None:
+        """The version that is to give way, once it is closed everywhere or has been waited for long enough."""
+        old = self._open.get(path)
+        if old is None or self._clock() < old.until:
+            return None
+        left = old.until + self._drain - self._clock()
+        self._all_closed.wait_for(lambda: self._open.get(path) is not old, max(0.0, left))
+        return old
+
+    def _to_join(self, path: str, old: _Open | None) -> Content | None:
+        """The version that a new handle must have, if it is not free to have the present one."""
+        state = self._open.get(path)
+        if state is not None and state is not old:
+            return state.content
+        shown = self._shown.get(path)
+        return shown if old is None or shown is not old.content else None
+
+    def _opened(self, path: str) -> Content | None:
+        state = self._open.get(path)
+        return state.content if state is not None and self._clock() < state.until + self._drain else None
+
+    def _show(self, path: str, content: Content) -> None:
+        before = self._shown.get(path)
+        if before is not None and before.data != content.data:
+            self._changed[path] = True
+        self._shown.pop(path, None)  # the one before must not outlive one that is too large
+        if _weight(content) <= self._most_bytes:
+            self._shown[path] = content
+
+
+def _forget_nothing(path: str) -> None:
+    pass
+
+
+def _weight(content: Content) -> int:
+    return len(content.data) + ENTRY_WEIGHT

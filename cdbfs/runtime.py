@@ -1,0 +1,99 @@
+"""Builds a mount's parts, hands them to each other, and ends them.
+
+Used by cli, by mount.daemon and by tests.
+
+Threads: made, started and closed by one thread; its parts are used by many.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from cdbfs import __version__
+from cdbfs.config import LISTING_CONNECTIONS, Settings
+from cdbfs.credentials import Credentials
+from cdbfs.events import Journal
+from cdbfs.store.disk import DiskCache, own
+from cdbfs.store.documents import Ages, Documents
+from cdbfs.store.flight import Flight, Waiters
+from cdbfs.store.listings import Listings
+from cdbfs.tree.control import control_directory
+from cdbfs.tree.source import Source
+from cdbfs.tree.stamps import Stamps
+from cdbfs.tree.tree import Tree
+from cdbfs.xnat.client import Client
+
+DISK_WORKERS = 4
+
+
+class Runtime:
+    """A logged-in server as a tree. Raises LoginRefused, Unreachable, TimedOut or ServerFault at start."""
+
+    def __init__(self, settings: Settings, credentials: Credentials | None) -> None:
+        self.settings = settings
+        self.journal = Journal()
+        self.waiters = Waiters(settings.max_waiters)
+        # Lanes: listings do not wait for slow documents, and what lies on disk waits for no server.
+        self._listing_flight = Flight(LISTING_CONNECTIONS, self.waiters)
+        self._document_flight = Flight(settings.connections, self.waiters)
+        self._disk_flight = Flight(DISK_WORKERS, self.waiters)
+        self.listings = Listings(
+            self._listing_flight,
+            self.journal,
+            keep=settings.listings,
+            ttl=settings.listing_ttl,
+            retry_pause=settings.retry_pause,
+        )
+        self.client = Client(settings, credentials)
+        disk = DiskCache(_documents_directory(settings, self.client.session.user), settings.cache_size)
+        ages = Ages(settings.document_ttl, settings.listing_ttl, settings.retry_pause)
+        self.documents = Documents(
+            self._disk_flight, self._document_flight, disk, self.journal, settings.memory_size, ages
+        )
+        self._started = time.time()
+        own(settings.cache_dir)
+        try:
+            self.client.session.login(settings.request_deadline)
+            self.server_version = self.client.server_version()
+        except BaseException:
+            self.close()
+            raise
+        self.tree = self._tree()
+
+    def status(self) -> dict[str, Any]:
+        """What status.json shows. Counters only: no names of people or files, no secrets."""
+        session = self.client.session
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "server": {"url": self.settings.url, "version": self.server_version, "user": session.user},
+            "seconds_up": round(time.time() - self._started, 1),
+            "logins": session.logins,
+            "requests": dict(sorted(session.counts.items())),
+            "waiting": self.waiters.now,
+            "listings": len(self.listings),
+            "documents_memory_bytes": self.documents.memory_used,
+            "failures": len(self.journal.failures()),
+        }
+
+    def close(self) -> None:
+        """End the session and take no more work."""
+        for flight in (self._listing_flight, self._document_flight, self._disk_flight):
+            flight.close()
+        self.client.session.close()
+
+    def _tree(self) -> Tree:
+        started = int(self._started * 10**9)
+        source = Source(self.client, self.listings, self.documents, Stamps(), self.settings.zone, started)
+        version = f"cdbfs {__version__}\nXNAT {self.server_version}"
+        return Tree(source, control_directory(self.journal, version, self.status, started))
+
+
+def _documents_directory(settings: Settings, user: str) -> Path:
+    """Where documents of this server and login are kept: what one login may read another may not."""
+    scope = hashlib.sha256(f"{settings.url.rstrip('/')}\0{user}".encode()).hexdigest()[:16]
+    return settings.cache_dir / "documents" / scope

@@ -1,0 +1,70 @@
+"""Fixtures for the whole suite: worlds, servers over them, and the two views of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cdbfs.demo import StandIn, connectomedb
+from tests.views import MemoryView, MountView, View, in_memory, mounted
+from tests.worlds import World, worlds
+
+
+@pytest.fixture(scope="session", params=worlds(), ids=lambda world: world.name)
+def world(request: pytest.FixtureRequest) -> World:
+    found: World = request.param
+    return found
+
+
+@pytest.fixture(scope="session")
+def world_server(world: World) -> Iterator[StandIn]:
+    """A server that nobody changes."""
+    with StandIn(world.data) as server:
+        yield server
+
+
+@pytest.fixture(scope="session", params=["memory", "mount"])
+def view(
+    request: pytest.FixtureRequest, world: World, world_server: StandIn, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[View]:
+    """The tree of `world`, in memory or mounted."""
+    scratch = tmp_path_factory.mktemp(f"{world.name}-{request.param}")
+    if request.param == "memory":
+        with in_memory(world_server, world.login, scratch / "cache") as runtime:
+            yield MemoryView(runtime)
+    else:
+        with mounted(world_server, world.login, scratch / "m", scratch / "cache") as directory:
+            yield MountView(directory)
+
+
+@pytest.fixture(scope="session")
+def tutorial() -> World:
+    """The tutorial's 144 subjects."""
+    return World("tutorial", connectomedb())
+
+
+@pytest.fixture
+def server(tutorial: World) -> Iterator[StandIn]:
+    """A server of the tutorial's data of the test's own."""
+    with StandIn(tutorial.data) as running:
+        yield running
+
+
+@pytest.fixture
+def fresh_mount(server: StandIn, tutorial: World, tmp_path: Path) -> Iterator[Path]:
+    """A mount of `server` of the test's own."""
+    with mounted(server, tutorial.login, tmp_path / "m", tmp_path / "cache") as directory:
+        yield directory
+
+
+@pytest.fixture(scope="session")
+def mount_point(tutorial: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A mount of the tutorial's data that all tests share: they only look."""
+    scratch = tmp_path_factory.mktemp("shared")
+    with (
+        StandIn(tutorial.data) as server,
+        mounted(server, tutorial.login, scratch / "m", scratch / "cache") as directory,
+    ):
+        yield directory

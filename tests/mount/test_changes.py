@@ -1,0 +1,113 @@
+"""What readers see while the server's data change: whole versions, and sizes that are those of the bytes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from cdbfs.demo import DataSet, DataSetBuilder, StandIn, document
+from tests.views import mounted
+from tests.worlds import World
+
+EXPERIMENT = "projects/ALPHA/subjects/zeta/experiments/zeta_bat"
+
+
+def version(number: int, *, dated: bool = True) -> DataSet:
+    """A data set whose documents have another length in each version."""
+    make = DataSetBuilder(site_id="Lab")
+    make.project("ALPHA")
+    make.type("cog:battery", "cog:Battery", "http://example.org/cog")
+    subject = make.subject("zeta", "ALPHA", id="Lab_S1")
+    scores = {"recall": str(10 + number), "remark": "x" * (number * 37 % 400)}
+    stamp = f"2015-01-01 00:00:{number:02d}" if dated else ""
+    make.experiment(
+        "zeta_bat", subject, "cog:battery", id="Lab_E1", groups={"memory": scores}, last_modified=stamp
+    )
+    make.account("ana", "secret", ["ALPHA"])
+    return make.build()
+
+
+def test_every_reader_sees_one_whole_version_of_the_size_that_is_shown(tmp_path: Path) -> None:
+    states = [version(number) for number in range(8)]
+    published = {document(state, "Lab_E1") for state in states}
+    login = World("changing", states[0]).login
+    ended = threading.Event()
+
+    def read(path: Path) -> int:
+        count = 0
+        while not ended.is_set():
+            with open(path, "rb", buffering=0) as file:
+                before = os.fstat(file.fileno()).st_size
+                data = file.read()
+                assert before == len(data) == os.fstat(file.fileno()).st_size
+            assert data in published
+            count += 1
+        return count
+
+    with (
+        StandIn(states[0]) as server,
+        mounted(server, login, tmp_path / "m", tmp_path / "c", listing_ttl="0.3", attr_timeout="0.3") as mount,
+        ThreadPoolExecutor(6) as pool,
+    ):
+        readers = [pool.submit(read, mount / EXPERIMENT / "experiment.xml") for _ in range(6)]
+        for state in states:
+            server.replace(state)
+            time.sleep(0.6)
+        ended.set()
+        assert sum(reader.result() for reader in readers) > 100
+        assert server.counts()["GET /data/experiments/{experiment}"] >= 3  # it did change under them
+
+
+def test_copies_follow_a_change_that_has_no_date(tmp_path: Path) -> None:
+    """rsync and make compare size and time: other bytes have another time, in every file made of the document."""
+    old, new = version(1, dated=False), version(2, dated=False)
+    new = replace(new, experiments=tuple(replace(e, insert_date="") for e in new.experiments))
+    old = replace(old, experiments=tuple(replace(e, insert_date="") for e in old.experiments))
+    login = World("undated", old).login
+    copy = ["rsync", "-rt", f"{tmp_path}/m/{EXPERIMENT}/", f"{tmp_path}/copy/"]
+    with (
+        StandIn(old) as server,
+        mounted(server, login, tmp_path / "m", tmp_path / "c", listing_ttl="0.2", attr_timeout="0") as mount,
+    ):
+        subprocess.run(copy, check=True, timeout=30)
+        assert (tmp_path / "copy/scores/memory/recall").read_text() == "11\n"
+        server.replace(new)
+        ends = time.monotonic() + 10
+        while (mount / EXPERIMENT / "scores/memory/recall").read_text() != "12\n":
+            assert time.monotonic() < ends
+            time.sleep(0.1)
+        subprocess.run(copy, check=True, timeout=30)
+        assert (tmp_path / "copy/scores/memory/recall").read_text() == "12\n"
+        assert (tmp_path / "copy/experiment.xml").read_bytes() == document(new, "Lab_E1")
+        subprocess.run(["chmod", "-R", "u+w", tmp_path / "copy"], check=True, timeout=30)
+
+
+def test_a_subject_that_leaves_the_project_leaves_the_mount(tmp_path: Path) -> None:
+    full = version(1)
+    empty = replace(full, subjects=(), experiments=())
+    with (
+        StandIn(full) as server,
+        mounted(
+            server,
+            World("leaving", full).login,
+            tmp_path / "m",
+            tmp_path / "c",
+            listing_ttl="0.2",
+            attr_timeout="0",
+        ) as mount,
+    ):
+        assert (mount / EXPERIMENT / "scores/memory/recall").read_text() == "11\n"
+        before = os.stat(mount / "projects/ALPHA/subjects.csv").st_mtime_ns
+        server.replace(empty)
+        ends = time.monotonic() + 10
+        while os.listdir(mount / "projects/ALPHA/subjects"):
+            assert time.monotonic() < ends
+            time.sleep(0.1)
+        assert not (mount / EXPERIMENT).exists()
+        assert os.stat(mount / "projects/ALPHA/subjects.csv").st_mtime_ns > before
+        assert len((mount / "projects/ALPHA/subjects.csv").read_text().splitlines()) == 1

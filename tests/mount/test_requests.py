@@ -1,0 +1,103 @@
+"""What looking costs: requests counted by the server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from cdbfs.demo import StandIn, connectomedb, document
+from tests.views import mounted
+from tests.worlds import World
+
+OWN_AFFAIRS = ("JSESSION", "/data/version")
+
+
+def asked(server: StandIn) -> dict[str, int]:
+    """Requests so far, login and version apart."""
+    return {route: n for route, n in server.counts().items() if not route.endswith(OWN_AFFAIRS)}
+
+
+def known(directory: Path) -> Path:
+    """A directory of the mount that a child may start in.
+
+    Popen holds the interpreter's lock while its child enters `cwd`. Were the way there not known to the mount,
+    that would wait for the server, which is in this process and needs the lock.
+    """
+    os.listdir(directory)
+    return directory
+
+
+def output(command: str, cwd: Path) -> str:
+    return subprocess.run(
+        ["bash", "-c", command], cwd=cwd, capture_output=True, text=True, timeout=120, check=True
+    ).stdout
+
+
+def test_a_project_is_found_with_three_requests(server: StandIn, fresh_mount: Path) -> None:
+    found = output("find projects/HCP_Q2 -maxdepth 4", fresh_mount).splitlines()
+    assert sum(1 for line in found if line.endswith("_NonToolbox")) == 2 * 143  # a directory and a link each
+    assert asked(server) == {
+        "GET /data/projects": 1,
+        "GET /data/projects/{project}/subjects": 1,
+        "GET /data/projects/{project}/experiments": 1,
+    }
+
+
+def test_ten_thousand_subjects_are_listed_with_their_times_for_nothing(tmp_path: Path) -> None:
+    many = World("many", connectomedb(10_000))
+    with StandIn(many.data) as server, mounted(server, many.login, tmp_path / "m", tmp_path / "cache") as mount:
+        output("find projects/HCP_Q2 -maxdepth 4 > /dev/null", mount)
+        assert sum(asked(server).values()) == 3
+        assert len(output("ls -l projects/HCP_Q2/subjects", mount).splitlines()) == 10_001
+        output("ls -l projects projects/HCP_Q2 projects/HCP_Q2/subjects/100307 > /dev/null", mount)
+        assert sum(asked(server).values()) == 3
+
+
+def test_fifty_processes_that_read_one_experiment_cost_one_request(server: StandIn, fresh_mount: Path) -> None:
+    experiment = known(fresh_mount / "projects/HCP_Q2/subjects/100307/experiments/100307_NonToolbox")
+    program = "import glob,sys; sys.stdout.write(''.join(open(p).read() for p in sorted(glob.glob('scores/*/*'))))"
+    readers = [
+        subprocess.Popen([sys.executable, "-S", "-c", program], cwd=experiment, stdout=subprocess.PIPE)
+        for _ in range(50)
+    ]
+    answers = {reader.communicate(timeout=60)[0] for reader in readers}
+    assert len(answers) == 1
+    assert len(answers.pop().split()) == 46
+    assert asked(server)["GET /data/experiments/{experiment}"] == 1
+
+
+def test_looking_at_names_fetches_no_document(server: StandIn, fresh_mount: Path) -> None:
+    output("ls projects/HCP_Q2/subjects/*/ projects/HCP_Q2/subjects/*/experiments/* > /dev/null", fresh_mount)
+    output("ls -l projects/HCP_Q2/experiments > /dev/null", fresh_mount)
+    assert not any("{experiment}" in route or "{subject}" in route for route in asked(server))
+
+
+def test_a_document_is_one_request_for_all_that_is_made_of_it(server: StandIn, fresh_mount: Path) -> None:
+    experiment = known(fresh_mount / "projects/HCP_Q2/subjects/100307/experiments/100307_NonToolbox")
+    output("ls -lR . ; cat experiment.xml scores.csv scores/*/*", experiment)
+    output(
+        "cat scores.csv", known(fresh_mount / "projects/HCP_Q1/experiments/100307_NonToolbox")
+    )  # shared: the same
+    assert asked(server)["GET /data/experiments/{experiment}"] == 1
+
+
+def test_documents_are_kept_over_a_remount(server: StandIn, tutorial: World, tmp_path: Path) -> None:
+    path = "projects/HCP_Q2/subjects/100307/experiments/100307_NonToolbox/experiment.xml"
+    for _ in range(2):
+        with mounted(server, tutorial.login, tmp_path / "m", tmp_path / "cache") as mount:
+            assert (mount / path).read_bytes() == document(tutorial.data, "ConnectomeDB_E00299")
+    assert asked(server)["GET /data/experiments/{experiment}"] == 1
+    kept = list((tmp_path / "cache/documents").rglob("*"))
+    assert {oct(path.stat().st_mode & 0o777) for path in kept if path.is_file()} == {"0o600"}
+    assert {oct(path.stat().st_mode & 0o777) for path in kept if path.is_dir()} == {"0o700"}
+
+
+def test_many_readers_ask_for_a_listing_once(server: StandIn, fresh_mount: Path) -> None:
+    server.fault("GET /data/projects/{project}/subjects", "delay", seconds=0.5)
+    with ThreadPoolExecutor(20) as pool:
+        listed = list(pool.map(lambda _: len(os.listdir(fresh_mount / "projects/HCP_Q2/subjects")), range(20)))
+    assert listed == [144] * 20
+    assert asked(server)["GET /data/projects/{project}/subjects"] == 1
