@@ -1,0 +1,61 @@
+"""README.md tells what is so: its transcript is typed again, and its commands and settings exist."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+from cdbfs import config
+from cdbfs.xnat import models
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_transcript_is_what_the_demo_shows(mount_point: Path) -> None:
+    transcript = README.partition("```console\n")[2].partition("```")[0]
+    commands = re.findall(r"^\$ (.*)$", transcript, re.MULTILINE)
+    assert len(commands) > 5
+    script = "\n".join(f"printf '$ %s\\n' {_quoted(command)}\n{command}" for command in commands)
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=mount_point, capture_output=True, text=True, timeout=120, check=True
+    )
+    assert done.stderr == ""
+    assert done.stdout == transcript
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+def test_the_two_commands_are_there() -> None:
+    for command in (".ci/demo", ".ci/test"):
+        assert f"```sh\n{command}" in README
+        assert os.access(CHECKOUT / command, os.X_OK)
+    assert "/.ci/test" in (CHECKOUT / ".ci/run").read_text()
+
+
+def test_the_profile_is_one_that_loads(tmp_path: Path) -> None:
+    profile = README.partition("```toml\n")[2].partition("```")[0]
+    (tmp_path / "config.toml").write_text(profile)
+    settings = config.load("hcp", {}, {}, tmp_path / "config.toml")
+    assert settings.umask == 0o027
+    assert str(settings.zone) == "America/Chicago"
+
+
+def test_the_tables_have_the_columns_it_names() -> None:
+    words = re.sub(r"\s+", "", README)
+    for model in (models.Subject, models.Experiment):
+        assert ",".join(model.__annotations__) in words
+
+
+def test_figures_it_gives_are_the_defaults() -> None:
+    settings = config.Settings()
+    assert f"trusted for {settings.listing_ttl:g} s" in README
+    assert (
+        f"`ls` and `stat` after {settings.lookup_deadline:g} s, a document after {settings.request_deadline:g} s"
+        in README
+    )
+    assert f"Where {settings.max_waiters} programs wait" in README
