@@ -24,7 +24,7 @@ from typing import Any, Callable, NoReturn, TypeVar
 
 from cdbfs.caller import Caller
 from cdbfs.config import Settings
-from cdbfs.errors import CdbfsError, Interrupted, NoSuchName, ReadOnly
+from cdbfs.errors import CdbfsError, Interrupted, NoSuchName, ReadOnly, ours
 from cdbfs.events import Journal
 from cdbfs.mount.versions import Versions
 from cdbfs.tree.nodes import Attributes, Content, Directory, File, Kind, Link, attributes
@@ -56,7 +56,7 @@ def _reports(operation: F) -> F:
             raise
         except Exception as error:
             self._log_once(operation.__name__, error)
-            self.journal.record(CdbfsError(f"a fault in cdbfs itself: {error!r}"), path.lstrip("/") or "/")
+            self.journal.record(ours(error), path.lstrip("/") or "/")
             raise OSError(codes.EIO, "a fault in cdbfs itself") from None
 
     return wrapper  # type: ignore[return-value]

@@ -19,7 +19,7 @@ from typing import Any, Callable, Protocol, TypeVar
 from cachetools import LRUCache
 
 from cdbfs.caller import Caller
-from cdbfs.errors import AccessRefused, CdbfsError, NotFound
+from cdbfs.errors import AccessRefused, CdbfsError, NotFound, ours
 from cdbfs.events import Journal
 from cdbfs.store.disk import DiskCache
 from cdbfs.store.flight import Flight
@@ -149,12 +149,11 @@ class Documents:
         try:
             return self._fetch(key, fetch, decode)
         except Exception as error:
-            ours = error if isinstance(error, CdbfsError) else CdbfsError(f"a fault in cdbfs itself: {error!r}")
-            self._journal.record(ours, f"the document of {key}")
-            self._after_failure(key, ours, kept)
+            self._journal.record(ours(error), f"the document of {key}")
+            self._after_failure(key, error, kept)
             raise
 
-    def _after_failure(self, key: Key, error: CdbfsError, kept: _Kept) -> None:
+    def _after_failure(self, key: Key, error: Exception, kept: _Kept) -> None:
         """The old one goes on being served where the server could not be asked, and is gone where it refused."""
         if not isinstance(error, (AccessRefused, NotFound)):
             self._keep(key, kept.document, self._ages.retry_pause)

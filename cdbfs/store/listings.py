@@ -17,7 +17,7 @@ from typing import Any, Callable, TypeVar
 from cachetools import LRUCache
 
 from cdbfs.caller import Caller
-from cdbfs.errors import AccessRefused, CdbfsError, NotFound
+from cdbfs.errors import AccessRefused, NotFound, ours
 from cdbfs.events import Journal
 from cdbfs.store.flight import Flight
 
@@ -76,12 +76,11 @@ class Listings:
         try:
             return self._fetch(key, fetch)
         except Exception as error:
-            ours = error if isinstance(error, CdbfsError) else CdbfsError(f"a fault in cdbfs itself: {error!r}")
-            self._journal.record(ours, what)
-            self._after_failure(key, ours)
+            self._journal.record(ours(error), what)
+            self._after_failure(key, error)
             raise
 
-    def _after_failure(self, key: Hashable, error: CdbfsError) -> None:
+    def _after_failure(self, key: Hashable, error: Exception) -> None:
         with self._lock:
             kept = self._kept.pop(key, None)
             if kept is not None and not isinstance(error, (AccessRefused, NotFound)):
