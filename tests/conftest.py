@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cdbfs.demo import StandIn, connectomedb
+from tests.tables import TABLES
 from tests.views import MemoryView, MountView, View, in_memory, mounted
 from tests.worlds import World, worlds
 
@@ -68,3 +69,11 @@ def mount_point(tutorial: World, tmp_path_factory: pytest.TempPathFactory) -> It
         mounted(server, tutorial.login, scratch / "m", scratch / "cache") as directory,
     ):
         yield directory
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for made in TABLES:
+        if made.rows:
+            terminalreporter.section(made.title)
+            for line in made.lines():
+                terminalreporter.write_line(line)

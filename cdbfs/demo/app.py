@@ -15,9 +15,12 @@ from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
 from cdbfs.demo import pages, replies
+from cdbfs.demo.dialect import Dialect
 from cdbfs.demo.faults import Faults
 from cdbfs.demo.guard import Caller, Guard, is_browser
-from cdbfs.demo.routes import ROUTES, Call, site_page
+from cdbfs.demo.routes import routes
+from cdbfs.demo.routes.call import Call
+from cdbfs.demo.routes.site import site_page
 from cdbfs.demo.sessions import Sessions, new_identifier
 from cdbfs.demo.world import World
 
@@ -27,14 +30,16 @@ _NO_ROUTE = "*unknown*"
 
 
 class Application:
-    """XNAT's REST interface over a world."""
+    """XNAT's REST interface over a world, in one dialect."""
 
-    def __init__(self, world: World, sessions: Sessions, faults: Faults) -> None:
+    def __init__(self, world: World, sessions: Sessions, faults: Faults, dialect: Dialect) -> None:
         self.world = world
+        self.dialect = dialect
+        self._routes = routes(dialect)
         self.sessions = sessions
         self.faults = faults
         self.guard = Guard(sessions, faults)
-        rules = [Rule(_rule(route), endpoint=route) for route in ROUTES]
+        rules = [Rule(_rule(route), endpoint=route) for route in self._routes]
         self._urls = Map(rules, strict_slashes=False, merge_slashes=False)
 
     def route(self, path: str) -> tuple[str, Mapping[str, str]]:
@@ -65,7 +70,7 @@ class Application:
         caller = self.guard.admit(request, world.data, path, route)
         if isinstance(caller, Response):
             return caller
-        response = self._answered(Call(request, world, caller, values, self.guard), route)
+        response = self._answered(Call(request, world, caller, values, self.guard, self.dialect), route)
         self._mark(response, caller)
         return response
 
@@ -73,9 +78,9 @@ class Application:
         request = call.request
         if request.method in ("POST", "PUT", "DELETE") and is_browser(request) and call.caller is not None:
             return replies.restlet(500, _csrf_message(request))
-        if route not in ROUTES:
+        if route not in self._routes:
             return replies.restlet(404) if route == _NO_ROUTE else site_page(route)
-        handlers = ROUTES[route]
+        handlers = self._routes[route]
         method = "GET" if request.method == "HEAD" else request.method
         if method not in handlers:
             return replies.restlet(405)

@@ -163,7 +163,6 @@ class DataSet:
     accounts: tuple[Account, ...] = ()
     site_id: str = "ConnectomeDB"
     site_url: str = "http://db.example.invalid"
-    version: str = "1.6.3"
     missing_columns: frozenset[str] = frozenset()
     contents: ContentSource | None = field(default=None, compare=False)
 

@@ -18,6 +18,7 @@ from werkzeug.wrappers import Request
 from cdbfs.demo import control
 from cdbfs.demo.app import Application
 from cdbfs.demo.dataset import DataSet
+from cdbfs.demo.dialect import DIALECTS
 from cdbfs.demo.faults import Fault, Faults, make_fault
 from cdbfs.demo.http import Server
 from cdbfs.demo.sessions import Sessions
@@ -29,7 +30,8 @@ _CONTROL = "/_control"
 class StandIn:
     """A server over a data set. Use it as a context manager, or call ``start`` and ``stop``.
 
-    ``latency`` seconds pass before every answer; a session dies after ``session_seconds`` of no use.
+    ``latency`` seconds pass before every answer; a session dies after ``session_seconds`` of no use;
+    ``dialect`` is a name of ``DIALECTS``.
     """
 
     def __init__(
@@ -40,12 +42,13 @@ class StandIn:
         port: int = 0,
         latency: float = 0.0,
         session_seconds: float = 900.0,
+        dialect: str = "1.6",
     ) -> None:
         self.latency = latency
         self._address = (host, port)
         self._sessions = Sessions(session_seconds)
         self._faults = Faults()
-        self._app = Application(World(data), self._sessions, self._faults)
+        self._app = Application(World(data), self._sessions, self._faults, DIALECTS[dialect])
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._server: Server | None = None

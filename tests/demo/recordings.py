@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,16 @@ from cdbfs.demo import Account, DataSet, Experiment, Project, Subject, fixture
 
 RECORDED = Path(__file__).parent.parent / "recorded"
 NAMES = sorted(path.stem for path in (RECORDED / "xnat-1.6.4").glob("*.txt"))
+_GROUPS = (
+    (r"^/data/search/saved|^/data/projects/[^/]+/searches", "saved"),
+    (r"^/data/search/elements", "search elements"),
+    (r"^/data/search", "search"),
+    (r"/(?:files|resources|DIR)(?:/|$)", "files"),
+    (r"^/data/+(?:.*/)?(?:projects|subjects|experiments|scans|assessors)/?$", "listings"),
+    (r"^/data/(?:projects|subjects|experiments)/", "documents"),
+    (r"", "sessions"),
+)
+"""By the path: the first that matches."""
 _ENDED = ("057", "058", "059", "574", "575", "576", "577", "581")
 _UNNAMED = {"493": "reader"}
 _PASSWORDS = {"mylogin": "mypasswd", "reader": "readerpw", "other": "otherpw", "admin": "adminpw"}
@@ -39,6 +50,14 @@ class Exchange:
         """Who made the request: the recordings name the others, all the rest are mylogin's."""
         words = [*self.name.split("-"), _UNNAMED.get(self.name[:3], "")]
         return next((user for user in ("reader", "other", "admin") if user in words), "mylogin")
+
+    @property
+    def group(self) -> str:
+        """What kind of request it is."""
+        path = self.target.partition("?")[0].replace("/REST/", "/data/").replace("/archive/", "/")
+        if "range" in self.request_headers:
+            return "ranges"
+        return next(group for pattern, group in _GROUPS if re.search(pattern, path))
 
     @property
     def session_ended(self) -> bool:

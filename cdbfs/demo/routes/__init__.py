@@ -1,0 +1,17 @@
+"""What each route answers: one module a kind of resource, each handler a plain function of one call.
+
+Used by ``app``. A module's ``ROUTES`` names its templates; ``routes`` puts together those of a dialect.
+Nothing is kept; any thread.
+"""
+
+from __future__ import annotations
+
+from cdbfs.demo.dialect import V1_6, Dialect
+from cdbfs.demo.routes import documents, listings, sessions
+from cdbfs.demo.routes.call import Routes
+
+
+def routes(dialect: Dialect) -> Routes:
+    """Route template -> method -> handler, of one dialect."""
+    only = sessions.ROUTES_1_6 if dialect is V1_6 else {}
+    return {**sessions.ROUTES, **listings.ROUTES, **documents.ROUTES, **only}
