@@ -170,7 +170,7 @@ class Settings:
     document_ttl: float = _setting(
         3600.0, _seconds, "how long a kept document counts as fresh though no date changed"
     )
-    retry_pause: float = _setting(10.0, _seconds, "pause before a failed refresh is tried again")
+    retry_pause: float = _setting(5.0, _seconds, "pause before a failed refresh is tried again")
     connect_timeout: float = _setting(5.0, _positive_seconds, "longest wait for a connection")
     silence_timeout: float = _setting(30.0, _positive_seconds, "longest silence of the server")
     request_deadline: float = _setting(120.0, _positive_seconds, "longest time for one listing or document")

@@ -12,6 +12,8 @@
     │   └── LoginRefused      EACCES        the login itself; not tried again until the credentials change
     ├── TimedOut              ETIMEDOUT     a deadline passed
     ├── Unreachable           EHOSTUNREACH  no connection, or it broke
+    │   ├── Dropped           EHOSTUNREACH  a connection that broke before the answer began
+    │   └── StillUnreachable  EHOSTUNREACH  as a moment ago, and not tried again yet
     ├── ServerFault           EIO           5xx, or an answer that is not what was asked for
     │   └── BrokeOff          EIO           an answer that ended early, or a gateway's 502 to 504: worth a retry
     ├── TooLarge              EFBIG         an answer over its bound
@@ -79,6 +81,14 @@ class TimedOut(CdbfsError):
 
 class Unreachable(CdbfsError):
     errno = codes.EHOSTUNREACH
+
+
+class Dropped(Unreachable):
+    pass
+
+
+class StillUnreachable(Unreachable):
+    pass
 
 
 class ServerFault(CdbfsError):

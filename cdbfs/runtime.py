@@ -71,6 +71,7 @@ class Runtime:
             "version": __version__,
             "pid": os.getpid(),
             "server": {"url": self.settings.url, "version": self.server_version, "user": session.user},
+            "reachable": not session.http.breaker.is_open,
             "seconds_up": round(time.time() - self._started, 1),
             "logins": session.logins,
             "requests": dict(sorted(session.counts.items())),

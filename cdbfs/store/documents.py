@@ -53,7 +53,7 @@ class Ages:
 
     versioned: float = 3600.0
     unversioned: float = 300.0
-    retry_pause: float = 10.0
+    retry_pause: float = 5.0
 
 
 @dataclass(frozen=True)

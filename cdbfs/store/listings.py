@@ -41,7 +41,7 @@ class Listings:
         *,
         keep: int = 512,
         ttl: float = 300.0,
-        retry_pause: float = 10.0,
+        retry_pause: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._flight = flight

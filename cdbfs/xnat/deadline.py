@@ -13,7 +13,7 @@ import contextlib
 import socket
 import threading
 from types import TracebackType
-from typing import Any
+from typing import Any, Callable
 
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -23,10 +23,14 @@ _current = threading.local()
 
 
 class Deadline:
-    """While entered, ends the exchange that this thread makes after `seconds`; `passed` tells if it had to."""
+    """While entered, ends the exchange that this thread makes after `seconds`; `passed` tells if it had to.
 
-    def __init__(self, seconds: float) -> None:
+    `sent` is called, in that thread, when the request went out on a connection and the answer is awaited.
+    """
+
+    def __init__(self, seconds: float, sent: Callable[[], None] = lambda: None) -> None:
         self.passed = False
+        self.sent = sent
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._timer = threading.Timer(seconds, self._end)
@@ -75,13 +79,16 @@ class _Watched:
         return used
 
     def getresponse(self, *args: Any, **kwargs: Any) -> Any:
-        self._watch(self.sock)
+        deadline = self._watch(self.sock)
+        if deadline is not None:
+            deadline.sent()
         return super().getresponse(*args, **kwargs)  # type: ignore[misc]
 
-    def _watch(self, used: Any) -> None:
-        deadline = getattr(_current, "deadline", None)
+    def _watch(self, used: Any) -> Deadline | None:
+        deadline: Deadline | None = getattr(_current, "deadline", None)
         if deadline is not None and used is not None:
             deadline.watch(used)
+        return deadline
 
 
 class _Connection(_Watched, HTTPConnection):

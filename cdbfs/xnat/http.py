@@ -21,7 +21,8 @@ from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 
 from cdbfs import __version__
-from cdbfs.errors import BrokeOff, CdbfsError, ServerFault, TimedOut, TooLarge, Unreachable
+from cdbfs.errors import BrokeOff, CdbfsError, Dropped, ServerFault, TimedOut, TooLarge, Unreachable
+from cdbfs.xnat.breaker import Breaker
 from cdbfs.xnat.deadline import Deadline, WatchedAdapter
 
 USER_AGENT = f"cdbfs/{__version__} python-requests/{requests.__version__}"
@@ -52,6 +53,14 @@ class Answer:
         ].lower().startswith((b"<html", b"<!doctype"))
 
 
+class _Session(requests.Session):
+    """requests' Session without its look at redirects: even where it is to follow none, it reads their whole body,
+    whatever its size, and stumbles over a target that is no address."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        return None
+
+
 class Http:
     """Sends requests to the server at `url` and nowhere else."""
 
@@ -59,8 +68,9 @@ class Http:
         self, url: str, limits: Limits = Limits(), connections: int = 8, adapter: BaseAdapter | None = None
     ) -> None:
         self.url = url.rstrip("/")
+        self.breaker = Breaker()
         self._limits = limits
-        self._session = requests.Session()
+        self._session = _Session()
         # requests would read netrc for any host; proxies and certificates of the environment stay in force.
         self._session.trust_env = False
         self._session.proxies.update(requests.utils.get_environ_proxies(self.url, no_proxy=None))
@@ -83,9 +93,26 @@ class Http:
     ) -> Answer:
         """The whole answer to one request, within `deadline` seconds and `max_bytes`.
 
-        Raises Unreachable, TimedOut, TooLarge, or ServerFault for an answer that breaks off.
+        Raises Unreachable (at once where that is known), TimedOut, TooLarge, or ServerFault for an answer that
+        breaks off.
         """
-        guard = Deadline(deadline)
+        with self.breaker.asking():
+            return self._exchange(method, path, params, headers, deadline, max_bytes)
+
+    def close(self) -> None:
+        """Drop all connections."""
+        self._session.close()
+
+    def _exchange(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None,
+        headers: Mapping[str, str] | None,
+        deadline: float,
+        max_bytes: int,
+    ) -> Answer:
+        guard = Deadline(deadline, self.breaker.connected)
         try:
             with (
                 guard,
@@ -108,10 +135,6 @@ class Http:
             raise TimedOut(f"no whole answer to {path} within {deadline:g} s")
         return answer
 
-    def close(self) -> None:
-        """Drop all connections."""
-        self._session.close()
-
     def _meaning(self, error: Exception, path: str) -> CdbfsError:
         """What went wrong with a request, in our own words."""
         if isinstance(error, requests.exceptions.ConnectTimeout):
@@ -125,6 +148,8 @@ class Http:
         if isinstance(error, (requests.exceptions.ChunkedEncodingError, urllib3.exceptions.ProtocolError)):
             return BrokeOff(f"the answer to {path} broke off")
         if isinstance(error, requests.exceptions.ConnectionError):
+            if error.args and isinstance(error.args[0], urllib3.exceptions.ProtocolError):
+                return Dropped(f"{self.url} broke the connection: {_root(error)}")
             return Unreachable(f"{self.url} cannot be reached: {_root(error)}")
         return ServerFault(f"no usable answer to {path}: {type(error).__name__}")
 

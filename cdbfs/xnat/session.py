@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from cdbfs.caller import Caller
 from cdbfs.credentials import Credentials
@@ -34,6 +35,7 @@ from cdbfs.errors import (
     NotFound,
     ServerFault,
     SessionRefused,
+    StillUnreachable,
     TimedOut,
     Unreachable,
 )
@@ -43,6 +45,7 @@ LOGIN_PATH = "/data/JSESSION"
 AUTH_PATH = "/data/auth"
 GOODBYE_SECONDS = 2.0
 FRUITLESS_LOGINS = 2
+REDIRECTS = (301, 302, 303, 307, 308)
 NEW_SESSION = re.compile(r"\bJSESSIONID=([^;,\s]+)")
 SESSION_ID = re.compile(r"[!-~]{1,200}\Z")
 
@@ -56,7 +59,7 @@ class Route:
     deadline: float = 120.0
     """Seconds for all attempts together."""
     attempts: int = 3
-    """Reading is repeatable: a lost connection or a 502 to 504 is tried again, with a growing pause."""
+    """Reading is repeatable: a lost connection, a 429 or a 502 to 504 is tried again, with a growing pause."""
     pause: float = 0.2
 
 
@@ -95,6 +98,8 @@ class Session:
         for attempt in range(1, route.attempts + 1):
             try:
                 return self._get_once(route, path, params, ends)
+            except StillUnreachable:
+                raise
             except (Unreachable, BrokeOff):
                 if attempt == route.attempts or time.monotonic() + pause > ends:
                     raise
@@ -227,6 +232,8 @@ class Session:
         )
         if answer.status in (401, 403):
             raise LoginRefused(self._refusal_text())
+        if answer.status in REDIRECTS:
+            raise ServerFault(self._redirect_text(answer.headers.get("Location", "")))
         if answer.status != 200:
             raise ServerFault(
                 f"the login got status {answer.status}; is {self.http.url} an XNAT server's address?"
@@ -235,6 +242,18 @@ class Session:
         if answer.is_html or not SESSION_ID.match(jsession):
             raise ServerFault(f"the login got a page, no session; is {self.http.url} an XNAT server's address?")
         return jsession
+
+    def _redirect_text(self, location: str) -> str:
+        """Names the other address without its path, which may hold a session."""
+        try:
+            target = urlsplit(location)
+            host, port = target.hostname, target.port
+        except ValueError:
+            host = port = None
+        if not host or not location.isprintable():
+            return f"the login is redirected; is {self.http.url} an XNAT server's address?"
+        other = f"{target.scheme}://{host}" + (f":{port}" if port else "")
+        return f"{self.http.url} sends the login on to {other}; if you trust that address, mount it instead"
 
     def _refusal_text(self) -> str:
         if self._credentials is None:
@@ -268,7 +287,7 @@ def _left(ends: float, path: str) -> float:
 def _session_is_over(answer: Answer, jsession: str) -> bool:
     """A refusal, a redirect to the login, or another session in place of ours: that of a guest, who sees less."""
     given = NEW_SESSION.search(answer.headers.get("Set-Cookie", ""))
-    return answer.status in (401, 301, 302, 303, 307, 308) or (given is not None and given[1] != jsession)
+    return answer.status in (401, *REDIRECTS) or (given is not None and given[1] != jsession)
 
 
 def _checked(answer: Answer, path: str) -> Answer:
@@ -278,6 +297,6 @@ def _checked(answer: Answer, path: str) -> Answer:
         raise AccessRefused(f"the server forbids {path}")
     if answer.status == 404:
         raise NotFound(f"the server has no {path}, or does not show it to this login")
-    if answer.status in (502, 503, 504):
+    if answer.status in (429, 502, 503, 504):
         raise BrokeOff(f"the server is not ready: status {answer.status} at {path}")
     raise ServerFault(f"the server failed with status {answer.status} at {path}")

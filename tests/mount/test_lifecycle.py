@@ -269,7 +269,17 @@ def test_a_server_that_is_gone_is_told_and_comes_back(tutorial: World, tmp_path:
             assert caught.value.errno == errno.EHOSTUNREACH
             wait_until(lambda: "EHOSTUNREACH" in (mount / ".cdbfs/errors").read_text())
             with StandIn(tutorial.data, port=port):
-                assert len(os.listdir(mount / "projects/HCP_Q1/subjects")) == 76
+                wait_until(lambda: _subjects(mount, "HCP_Q1") == 76)
+
+
+def _subjects(mount: Path, project: str) -> int:
+    """How many are listed; 0 while the server is known to be away."""
+    try:
+        return len(os.listdir(mount / "projects" / project / "subjects"))
+    except OSError as error:
+        if error.errno != errno.EHOSTUNREACH:
+            raise
+        return 0
 
 
 def test_a_mount_that_ends_leaves_its_successor_alone(server: StandIn, tutorial: World, tmp_path: Path) -> None:

@@ -188,6 +188,12 @@ def test_no_redirect_is_followed(status: int) -> None:
         assert (got.status, len(here.requests), elsewhere.requests) == (status, 1, [])
 
 
+def test_a_redirect_without_end_is_bounded_like_any_answer() -> None:
+    head = b"HTTP/1.1 302 Found\r\nLocation: http://[\r\n\r\n"
+    with server(head, *[b"x" * 1000] * 100) as (http, _), pytest.raises(TooLarge):
+        http.send("GET", "/data/x", max_bytes=2000)
+
+
 def test_cookies_of_the_server_are_not_kept() -> None:
     with server(reply(b"", headers={"Set-Cookie": "JSESSIONID=theirs; Path=/"})) as (http, running):
         http.send("GET", "/data/x")

@@ -391,11 +391,28 @@ def test_a_login_that_brings_no_session_is_a_fault_of_the_server(body: bytes) ->
         session.login()
 
 
-def test_a_login_that_is_redirected_is_a_fault_of_the_server() -> None:
-    session, fake = login_answered(REDIRECT)
-    with pytest.raises(ServerFault, match="status 302"):
+@pytest.mark.parametrize(
+    ("location", "said"),
+    [
+        (
+            "https://other.example.invalid:8443/x;jsessionid=S9?a=b",
+            r"https://other\.example\.invalid:8443; if you",
+        ),
+        ("http://ana:secret@other.example.invalid/", r"http://other\.example\.invalid; if you"),
+        ("/app/template/Login.vm", "an XNAT server's address"),
+        ("", "an XNAT server's address"),
+        ("https://[", "an XNAT server's address"),
+        ("https://other.example.invalid:99999/", "an XNAT server's address"),
+        ("https://other\x1b.example.invalid/", "an XNAT server's address"),
+    ],
+)
+def test_a_redirected_login_is_not_followed_and_the_other_address_is_named(location: str, said: str) -> None:
+    session, fake = login_answered(Reply(302, b"", {"Location": location}))
+    with pytest.raises(ServerFault, match=said) as failure:
         session.login()
     assert len(fake.requests) == 1
+    assert "S9" not in str(failure.value)
+    assert "secret" not in str(failure.value)
 
 
 def test_csrf_text_after_the_session_id_is_cut_off() -> None:
