@@ -7,15 +7,18 @@ purpose: a test may want equal labels, odd names or an experiment whose subject 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import count
 from typing import Optional
 
 from cdbfs.demo.dataset import (
     MR_SESSION,
     Account,
+    Body,
     Content,
     DataSet,
     DataType,
     Experiment,
+    File,
     Project,
     Resource,
     Scan,
@@ -37,10 +40,19 @@ class DataSetBuilder:
         self.types: list[DataType] = [MR_SESSION]
         self.accounts: list[Account] = []
         self.missing_columns: set[str] = set()
+        self._resource_keys = count(1)
 
-    def project(self, id: str, name: str = "", **fields: str) -> Project:  # noqa: A002 - XNAT's name
+    def project(
+        self,
+        id: str,  # noqa: A002 - XNAT's name
+        name: str = "",
+        *,
+        resources: Sequence[Resource] = (),
+        **fields: str,
+    ) -> Project:
         """Add a project; further fields are those of ``Project``."""
-        made = Project(id=id, name=name or id, secondary_id=fields.pop("secondary_id", id), **fields)
+        secondary = fields.pop("secondary_id", id)
+        made = Project(id=id, name=name or id, secondary_id=secondary, resources=tuple(resources), **fields)
         self.projects.append(made)
         return made
 
@@ -69,6 +81,7 @@ class DataSetBuilder:
         group: str = "",
         insert_date: str = "2012-11-03 14:22:10.123",
         last_modified: str = "",
+        resources: Sequence[Resource] = (),
         **details: str,
     ) -> Subject:
         """Add a subject; ``shares`` maps projects to labels, details are columns such as gender."""
@@ -81,6 +94,7 @@ class DataSetBuilder:
             insert_date=insert_date,
             last_modified=last_modified,
             details=tuple(details.items()),
+            resources=tuple(resources),
         )
         self.subjects.append(made)
         return made
@@ -130,9 +144,45 @@ class DataSetBuilder:
         self.experiments.append(made)
         return made
 
-    def account(self, user: str, password: str, reads: Sequence[str] | None = None) -> Account:
-        """Add a login that reads these projects, or all when ``reads`` is None."""
-        made = Account(user, password, None if reads is None else frozenset(reads))
+    def file(
+        self,
+        path: str,
+        body: Body,
+        *,
+        size: int | None = None,
+        format: str = "",  # noqa: A002 - XNAT's name
+        content: str = "",
+        tags: Sequence[str] = (),
+        digest: str | None = None,
+        created: str = "2012-11-03 14:22:10.123",
+    ) -> File:
+        """A file for ``resource``; a body that is made when asked for should give its ``size`` in bytes."""
+        if size is None:
+            size = len(body if isinstance(body, bytes) else body())
+        return File(path, size, body, format, content, tuple(tags), digest, created)
+
+    def resource(
+        self,
+        label: str,
+        *files: File,
+        key: int = 0,
+        format: str = "",  # noqa: A002 - XNAT's name
+        content: str = "",
+        tags: str = "",
+    ) -> Resource:
+        """A resource for a project, a subject, an experiment or a scan; keys are numbered unless given."""
+        return Resource(key or next(self._resource_keys), label, files, format, content, tags)
+
+    def account(
+        self,
+        user: str,
+        password: str,
+        reads: Sequence[str] | None = None,
+        writes: Sequence[str] | None = (),
+    ) -> Account:
+        """Add a login that reads and changes these projects; None stands for all."""
+        may_write = None if writes is None else frozenset(writes)
+        made = Account(user, password, None if reads is None else frozenset(reads), may_write)
         self.accounts.append(made)
         return made
 

@@ -6,8 +6,9 @@ is made, so any number of threads may read them. Names are XNAT's own.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
-from typing import Callable, Optional
+from typing import Callable, Optional, Union
 
 Shares = tuple[tuple[str, str], ...]
 """(project, label in that project); an empty label means the owner's label."""
@@ -43,14 +44,65 @@ class DataType:
         return "" if self.fields else "string"
 
 
+Body = Union[bytes, Callable[[], bytes]]
+"""The bytes of a file, or what makes them: the same ones whenever it is called, from any thread."""
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of a resource; ``path`` is relative to the resource and, as the rest, as XNAT's catalog has it.
+
+    ``created`` is a time of the database ("2012-11-03 14:22:10.123", UTC), also the file's mtime; ``event``
+    the number of the change that added it. ``digest`` is the MD5 digest in the catalog; None: the right one.
+    """
+
+    path: str
+    size: int
+    body: Body = field(compare=False)
+    format: str = ""
+    content: str = ""
+    tags: tuple[str, ...] = ()
+    digest: str | None = None
+    created: str = "2012-11-03 14:22:10.123"
+    created_by: str = "admin"
+    event: int = 1
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
+
+    def data(self) -> bytes:
+        return self.body if isinstance(self.body, bytes) else self.body()
+
+    def md5(self) -> str:
+        """The digest in the catalog, 32 hexadecimal digits; may be "", as on a server that makes none."""
+        if self.digest is not None:
+            return self.digest
+        return hashlib.md5(self.data(), usedforsecurity=False).hexdigest()
+
+
 @dataclass(frozen=True)
 class Resource:
-    """A resource catalog of a session or of one of its scans; only its entry, never its files."""
+    """A resource of a project, a subject, an experiment or a scan: a catalog of files.
+
+    ``key`` is the database's xnat_abstractresource_id, one number a resource of the whole server.
+    """
 
     key: int
     label: str
-    file_count: int = 0
-    file_size: int = 0
+    files: tuple[File, ...] = ()
+    format: str = ""
+    content: str = ""
+    tags: str = ""
+
+    @property
+    def file_count(self) -> int:
+        return len(self.files)
+
+    @property
+    def file_size(self) -> int:
+        """Bytes in all files."""
+        return sum(file.size for file in self.files)
 
 
 @dataclass(frozen=True)
@@ -94,6 +146,7 @@ class Project:
     access: str = "private"
     insert_date: str = ""
     insert_user: str = "admin"
+    resources: tuple[Resource, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,6 +162,7 @@ class Subject:
     last_modified: str = ""
     insert_user: str = "admin"
     details: tuple[tuple[str, str], ...] = ()
+    resources: tuple[Resource, ...] = ()
 
     def detail(self, name: str) -> str:
         return dict(self.details).get(name, "")
@@ -134,14 +188,18 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Account:
-    """A login; ``reads`` names the projects it may read, None: all of them."""
+    """A login; ``reads`` and ``writes`` name the projects it may read and change, None: all of them."""
 
     user: str
     password: str
     reads: frozenset[str] | None = None
+    writes: frozenset[str] | None = frozenset()
 
     def may_read(self, project: str) -> bool:
         return self.reads is None or project in self.reads
+
+    def may_write(self, project: str) -> bool:
+        return self.may_read(project) and (self.writes is None or project in self.writes)
 
 
 ContentSource = Callable[[Experiment], Content]

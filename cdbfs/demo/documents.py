@@ -82,10 +82,16 @@ def _root(
     yield f"</{element}>"
 
 
-def _declarations(data: DataSet) -> str:
+def namespaces(data: DataSet) -> dict[str, tuple[str, str]]:
+    """Prefix -> namespace and schema file, of every registered type."""
     known = {prefix: (uri, schema) for prefix, uri, schema in _NAMESPACES}
     for kind in data.types:
         known.setdefault(kind.prefix, (kind.namespace, kind.schema or f"{kind.prefix}/{kind.prefix}.xsd"))
+    return known
+
+
+def _declarations(data: DataSet) -> str:
+    known = namespaces(data)
     declared = [(f"xmlns:{prefix}", uri) for prefix, (uri, _) in known.items()]
     declared.append(("xmlns:xsi", "http://www.w3.org/2001/XMLSchema-instance"))
     places = " ".join(f"{uri} {data.site_url}/schemas/{schema}" for uri, schema in known.values())
@@ -172,6 +178,7 @@ def _resource_lines(element: str, resource: Resource, scan_key: str) -> Iterator
         ("file_count", str(resource.file_count)),
         ("file_size", str(resource.file_size)),
         ("URI", "/archive-path"),
+        *((name, value) for name, value in (("format", resource.format), ("content", resource.content)) if value),
         ("xsi:type", "xnat:resourceCatalog"),
     )
     yield f"<{element}{_attributes(attributes)}>"

@@ -7,11 +7,13 @@ Used by the demo's ``--data`` and by the conformance tests. The form is that of
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import count
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from cdbfs.demo.dataset import (
     Content,
     DataSet,
     Experiment,
+    File,
     Group,
     Project,
     Resource,
@@ -30,7 +33,7 @@ from cdbfs.demo.dataset import (
 from cdbfs.demo.synthetic import NT_SCORES
 
 _DETAILS = ("gender", "handedness", "yob", "age", "race", "ethnicity", "education")
-_RESOURCE_URI = re.compile(r"(?:/scans/(?P<scan>[^/]+))?/resources/(?P<key>\d+)/files/")
+_RESOURCE_URI = re.compile(r"(?:/scans/(?P<scan>[^/]+))?/resources/(?P<key>\d+)/files/(?P<path>.+)")
 _OWNER = "HCP_Subjects"
 
 
@@ -59,7 +62,7 @@ def _accounts(
     for user, reads in users.items():
         named = frozenset(names & set(re.findall(r"\w+", reads)))
         may = None if "owner of all" in reads else named
-        yield Account(user, passwords.get(user, f"{user}pw"), may)
+        yield Account(user, passwords.get(user, f"{user}pw"), may, may if may is None else frozenset())
 
 
 def _project(held: Mapping[str, str]) -> Project:
@@ -105,7 +108,8 @@ def _experiment(held: Mapping[str, Any], scan_keys: Iterator[int]) -> Experiment
 
 
 def _content(held: Mapping[str, Any], scan_keys: Iterator[int]) -> Content:
-    resources = _resources(held.get("files", []))
+    subject = held["label"].partition("_")[0]
+    resources = _resources(held.get("files", []), subject, held.get("insert_date", ""))
     groups: list[Group] = [(group, tuple(scores.items())) for group, scores in held.get("scores", {}).items()]
     scans = tuple(_scan(scan, next(scan_keys), resources) for scan in held.get("scans", []))
     return Content(
@@ -129,15 +133,64 @@ def _scan(held: Mapping[str, str], key: int, resources: Mapping[str, list[Resour
     )
 
 
-def _resources(files: Iterable[Mapping[str, str]]) -> dict[str, list[Resource]]:
-    """Resource catalogs by scan ID ("": the session's own), summed up from the list of files."""
-    sizes: dict[tuple[str, int, str], list[int]] = defaultdict(list)
+# --- files
+
+_FORMATS = {"MEAS": ("TXT", "RAW"), "NIFTI": ("NIFTI", "RAW")}
+"""Format and content of the recorded server's resources, by label; the fixture does not tell them."""
+
+_TEXTS = {
+    "readme.txt": "subject {subject}\nline two\n",
+    "notes.txt": "notes\n",
+    "deep.txt": "deep\n",
+    "with%20space.txt": "space\n",
+    "a.zip.md5": "0123 a.zip\n",
+}
+"""What the recorded server's files say, by name; the fixture tells only their sizes."""
+
+
+_ARCHIVE = """
+UEsDBBQAAAAIAMGcdl309swPGAAAAL4AAAAPAAAAaW5uZXIvaGVsbG8udHh0y0jNyclXSCvKz1UoyUhVqMos4MoYOkIAUEsDBBQA
+AAAIAMGcdl0i9HhJBgAAAAQAAAAHAAAAdG9wLnR4dCvJL+ACAFBLAQIUAxQAAAAIAMGcdl309swPGAAAAL4AAAAPAAAAAAAAAAAA
+AACAAQAAAABpbm5lci9oZWxsby50eHRQSwECFAMUAAAACADBnHZdIvR4SQYAAAAEAAAABwAAAAAAAAAAAAAAgAFFAAAAdG9wLnR4
+dFBLBQYAAAAAAgACAHIAAABwAAAAAAA=
+"""
+"""The recorded server's a.zip, in Base64: inner/hello.txt and top.txt, deflated."""
+
+
+def _resources(files: Iterable[Mapping[str, str]], subject: str, created: str) -> dict[str, list[Resource]]:
+    """Resources by scan ID ("": the session's own), put together from the list of files."""
+    members: dict[tuple[str, int, str], list[File]] = defaultdict(list)
     for file in files:
         place = _RESOURCE_URI.search(file["URI"])
         if place is not None:
             key = (place["scan"] or "", int(place["key"]), file["collection"])
-            sizes[key].append(int(file["Size"]))
+            members[key].append(_file(file, place["path"], subject, created))
     made: dict[str, list[Resource]] = defaultdict(list)
-    for (scan, number, label), members in sorted(sizes.items()):
-        made[scan].append(Resource(number, label, len(members), sum(members)))
+    for (scan, number, label), held in sorted(members.items(), key=itemgetter(0)):
+        made[scan].append(Resource(number, label, tuple(held), *_FORMATS.get(label, ("", ""))))
     return made
+
+
+def _file(held: Mapping[str, str], path: str, subject: str, created: str) -> File:
+    return File(
+        path=path,
+        size=int(held["Size"]),
+        body=_body(held["Name"], int(held["Size"]), subject),
+        format=held["file_format"],
+        content=held["file_content"],
+        created=created,
+        created_by="mylogin",
+    )
+
+
+def _body(name: str, size: int, subject: str) -> bytes:
+    """What the recorded file of that name and size held; for any other a pattern of the size."""
+    if name in _TEXTS:
+        known = _TEXTS[name].format(subject=subject).encode()
+    elif name.endswith(".zip"):
+        known = base64.b64decode(_ARCHIVE)
+    elif name.endswith(".nii.gz"):
+        known = subject.encode() * (size // max(1, len(subject)))
+    else:
+        known = b""
+    return known if len(known) == size else (bytes(range(256)) * (size // 256 + 1))[:size]

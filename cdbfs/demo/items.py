@@ -130,6 +130,8 @@ def _resource_item(resource: Resource) -> dict[str, object]:
         "file_count": resource.file_count,
         "file_size": resource.file_size,
         "URI": "/archive-path",
+        "format": resource.format,
+        "content": resource.content,
     }
     return _item("xnat:resourceCatalog", fields)
 

@@ -8,6 +8,8 @@ asked for. Used by the demo command and by tests. Pure functions, any thread.
 from __future__ import annotations
 
 import datetime
+import functools
+import zlib
 from collections.abc import Iterator
 from random import Random
 from typing import Callable
@@ -20,8 +22,10 @@ from cdbfs.demo.dataset import (
     DataSet,
     DataType,
     Experiment,
+    File,
     Group,
     Project,
+    Resource,
     Scan,
     Score,
     Subject,
@@ -56,6 +60,8 @@ _SCANS = (
 )
 _AUGUST = datetime.datetime(2012, 8, 20, tzinfo=datetime.timezone.utc)
 _SEPTEMBER = datetime.datetime(2012, 9, 1, tzinfo=datetime.timezone.utc)
+_SMALLEST_IMAGE = 2048
+"""Bytes; the largest has not quite twice as many."""
 _TASKS = ("WM", "Gamb", "Mot", "Lang", "Soc", "Rel", "Emo")
 
 
@@ -203,10 +209,30 @@ def _session(random: Random, experiment: Experiment) -> Content:
             series_description=kind,
             date=experiment.date,
             key=base + number,
+            resources=(_image(experiment, kind, base + number),),
         )
         for number, kind in enumerate(_SCANS, start=1)
     )
-    return Content(scanner="HCP Skyra", scans=scans)
+    return Content(scanner="HCP Skyra", scans=scans, resources=(_note(experiment, base),))
+
+
+def _note(experiment: Experiment, key: int) -> Resource:
+    """The session's own resource: a readme."""
+    text = f"Session {experiment.label} of the demo. Synthetic, not HCP data.\n".encode()
+    file = File("readme.txt", len(text), text, format="TXT", created=experiment.insert_date)
+    return Resource(key, "MEAS", (file,), "TXT", "RAW")
+
+
+def _image(experiment: Experiment, kind: str, key: int) -> Resource:
+    """A scan's resource: one file with an image's name, and bytes that are no image."""
+    path = f"{experiment.label}_{kind}.nii.gz"
+    size = _SMALLEST_IMAGE + zlib.crc32(path.encode()) % _SMALLEST_IMAGE
+    made = functools.partial(_noise, path, size)
+    return Resource(key, "NIFTI", (File(path, size, made, created=experiment.insert_date),), "NIFTI", "RAW")
+
+
+def _noise(name: str, size: int) -> bytes:
+    return Random(name).randbytes(size)  # noqa: S311 - no secret
 
 
 def _metadata(random: Random) -> tuple[Group, ...]:
