@@ -14,7 +14,7 @@ from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
-from cdbfs.demo import pages, replies
+from cdbfs.demo import pages, ranges, replies
 from cdbfs.demo.dialect import Dialect
 from cdbfs.demo.faults import Faults
 from cdbfs.demo.guard import Caller, Guard, is_browser
@@ -25,7 +25,6 @@ from cdbfs.demo.sessions import Sessions, new_identifier
 from cdbfs.demo.world import World
 
 _PREFIX = re.compile(r"^/(?:data|REST)(?:/archive)?(?=/|$)")
-_OPEN_RANGE = re.compile(r"^bytes=\d+-$")
 _NO_ROUTE = "*unknown*"
 
 
@@ -88,10 +87,7 @@ class Application:
             response = handlers[method](call)
         except replies.Unacceptable:
             return _unacceptable()
-        if response.status_code == 200 and _OPEN_RANGE.match(request.headers.get("Range", "")):
-            # Seen on XNAT 1.6.4: a bounded range of a table is ignored, an open one is an error.
-            return replies.restlet(500)
-        return response
+        return ranges.of_stream(request, response) if response.status_code == 200 else response
 
     def _mark(self, response: Response, caller: Caller | None) -> None:
         if "Set-Cookie" in response.headers:
@@ -108,7 +104,8 @@ def normal_path(path: str) -> str:
 
 
 def _rule(route: str) -> str:
-    return re.sub(r"\{(\w+)\}", r"<\1>", route)
+    """The template as werkzeug writes it; ``{path}`` is the one placeholder that takes slashes."""
+    return re.sub(r"\{(\w+)\}", r"<\1>", route.replace("{path}", "<path:path>"))
 
 
 def _top(path: str) -> str:

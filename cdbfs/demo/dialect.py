@@ -16,8 +16,32 @@ class Dialect:
 
     name: str
     version: str
+    file_digests: bool = False
+    """Listings of files have a column with MD5 digests."""
+    file_disposition: bool = False
+    """Every file is sent as an attachment of its name."""
+    canonical_file_urls: bool = False
+    """A file has one URL however it was asked for."""
+    files_by_index: bool = False
+    """``index=`` gives the file at a place of the listing."""
+    catalog_sizes: bool = False
+    """Entries of a catalog tell the size."""
+    refuses_what_is_no_zip: bool = False
+    """Looking into a file that is no zip archive is a 415, not a 404."""
+    accepts_not_found: bool = False
+    """``accept-not-found=true`` makes a 404 a 204."""
 
 
 V1_6 = Dialect(name="1.6", version="1.6.3")
-V1_8 = Dialect(name="1.8", version="1.8.10")
+V1_8 = Dialect(
+    name="1.8",
+    version="1.8.10",
+    file_digests=True,
+    file_disposition=True,
+    canonical_file_urls=True,
+    files_by_index=True,
+    catalog_sizes=True,
+    refuses_what_is_no_zip=True,
+    accepts_not_found=True,
+)
 DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in (V1_6, V1_8)}

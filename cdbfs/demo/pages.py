@@ -31,6 +31,7 @@ _RESTLET_MESSAGES = {
     404: "The server has not found anything matching the request URI",
     405: "The method specified in the request is not allowed for the resource identified by the request URI",
     500: "The server encountered an unexpected condition which prevented it from fulfilling the request",
+    501: "The server does not support the functionality required to fulfill the request",
     503: "The server is currently unable to handle the request due to a temporary overloading or maintenance"
     " of the server",
 }

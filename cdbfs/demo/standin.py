@@ -30,8 +30,9 @@ _CONTROL = "/_control"
 class StandIn:
     """A server over a data set. Use it as a context manager, or call ``start`` and ``stop``.
 
-    ``latency`` seconds pass before every answer; a session dies after ``session_seconds`` of no use;
-    ``dialect`` is a name of ``DIALECTS``.
+    ``latency`` seconds pass before every answer; a session dies after ``session_seconds`` of no use; a
+    connection hangs for ``short_body_seconds`` when a range promised more than the file has; ``dialect`` is a
+    name of ``DIALECTS``.
     """
 
     def __init__(
@@ -42,9 +43,11 @@ class StandIn:
         port: int = 0,
         latency: float = 0.0,
         session_seconds: float = 900.0,
+        short_body_seconds: float = 60.0,
         dialect: str = "1.6",
     ) -> None:
         self.latency = latency
+        self.short_body_seconds = short_body_seconds
         self._address = (host, port)
         self._sessions = Sessions(session_seconds)
         self._faults = Faults()

@@ -8,24 +8,31 @@ where it must, ends lines with a line feed and folds line breaks in values to a 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from xml.sax.saxutils import quoteattr
 
 
 @dataclass(frozen=True)
 class Table:
-    """Columns and rows of text; ``total`` says whether totalRecords is given."""
+    """Columns and rows of text; ``total`` says whether totalRecords is given.
+
+    ``described`` is what JSON says of columns below ``Columns``, each with the column's name as ``key``; XML
+    has the same in attributes of the column.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     title: str = ""
     total: bool = True
+    described: tuple[Mapping[str, str], ...] = ()
 
     def sorted(self, by: str, descending: bool) -> Table:
         """The table sorted by result columns, empty values last (first when descending)."""
         names = [name for name in by.split(",") if name in self.columns]
         places = [self.columns.index(name) for name in names]
         rows = sorted(self.rows, key=lambda row: [(row[i] == "", row[i]) for i in places])
-        return Table(self.columns, tuple(rows[::-1] if descending else rows), self.title, self.total)
+        return replace(self, rows=tuple(rows[::-1] if descending else rows))
 
 
 def to_json(table: Table) -> bytes:
@@ -33,7 +40,9 @@ def to_json(table: Table) -> bytes:
     result = json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
     meta = f', "totalRecords": "{len(table.rows)}"' if table.total else ""
     title = f',"title": {json.dumps(table.title)}' if table.title else ""
-    return f'{{"ResultSet":{{"Result":{result}{meta}{title}}}}}'.encode()
+    described = json.dumps(list(map(dict, table.described)), ensure_ascii=False, separators=(",", ":"))
+    columns = f'"Columns":{described},' if table.described else ""
+    return f'{{"ResultSet":{{{columns}"Result":{result}{meta}{title}}}}}'.encode()
 
 
 def to_csv(table: Table) -> bytes:
@@ -42,7 +51,7 @@ def to_csv(table: Table) -> bytes:
 
 
 def to_xml(table: Table) -> bytes:
-    columns = "".join(f"<column>{_xml_cell(name)}</column>" for name in table.columns)
+    columns = "".join(f"<column{_described(table, name)}>{_xml_cell(name)}</column>" for name in table.columns)
     rows = "\n".join(f"<row>{''.join(f'<cell>{_xml_cell(v)}</cell>' for v in row)}</row>" for row in table.rows)
     total = f' totalRecords="{len(table.rows)}"' if table.total else ""
     title = f' title="{table.title}"' if table.title else ""
@@ -51,6 +60,11 @@ def to_xml(table: Table) -> bytes:
         f"<ResultSet{total}{title}><results><columns>{columns}</columns>\n"
         f"<rows>{rows}{end}</rows></results></ResultSet>"
     ).encode()
+
+
+def _described(table: Table, name: str) -> str:
+    known: Mapping[str, str] = next((d for d in table.described if d["key"] == name), {})
+    return "".join(f" {key}={quoteattr(value)}" for key, value in known.items() if key != "key")
 
 
 def to_html(table: Table) -> bytes:

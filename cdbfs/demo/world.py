@@ -1,7 +1,7 @@
 """One published state of the data with the look-ups that routes need.
 
-Used by the routes; built once per data set and never changed, so threads share it. Publishing another
-state replaces the whole object.
+Used by the routes; built once per data set and never changed, so threads share it; only ``uploads``, what
+clients change, has a lock and a life of its own. Publishing another state replaces the whole object.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from cdbfs.demo.dataset import Account, DataSet, Experiment, Project, Subject, label_in, projects_of
+from cdbfs.demo.uploads import Uploads
 
 
 class World:
@@ -20,6 +21,7 @@ class World:
         self.subjects = {s.id: s for s in data.subjects}
         self.experiments = {e.id: e for e in data.experiments}
         self.types = {t.name: t for t in data.types}
+        self.uploads = Uploads()
         self.subjects_in: dict[str, list[Subject]] = defaultdict(list)
         self.experiments_in: dict[str, list[Experiment]] = defaultdict(list)
         self.experiments_of: dict[str, list[Experiment]] = defaultdict(list)

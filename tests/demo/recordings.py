@@ -13,7 +13,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from cdbfs.demo import Account, DataSet, Experiment, Project, Subject, fixture
+from lxml import etree
+
+from cdbfs.demo import Account, DataSet, Experiment, File, Project, Resource, Subject, fixture
 
 RECORDED = Path(__file__).parent.parent / "recorded"
 NAMES = sorted(path.stem for path in (RECORDED / "xnat-1.6.4").glob("*.txt"))
@@ -107,9 +109,9 @@ def data() -> DataSet:
     made = {row["ID"]: row[_PROJECT_TIME] for row in rows(read("085-projects-columns-path").body)}
     return dataclasses.replace(
         held,
-        projects=(*(_project(p, made) for p in held.projects), Project("Secret", "Secret")),
+        projects=(*(_with_documents(_project(p, made)) for p in held.projects), Project("Secret", "Secret")),
         subjects=(*(_subject(s, edited) for s in held.subjects), *_OTHER_SUBJECTS),
-        experiments=(*held.experiments, _PRIVATE_EXPERIMENT),
+        experiments=(*map(_with_times, held.experiments), _PRIVATE_EXPERIMENT),
         accounts=(*(_account(a, frozenset(made)) for a in held.accounts), Account("admin", "adminpw")),
     )
 
@@ -148,3 +150,48 @@ def _subject(subject: Subject, edited: dict[str, str]) -> Subject:
 
 def _account(account: Account, projects: frozenset[str]) -> Account:
     return dataclasses.replace(account, reads=projects) if account.reads is None else account
+
+
+# --- files
+
+
+def _with_documents(project: Project) -> Project:
+    """The one project with a resource; of its file only the size is recorded."""
+    held = (Resource(26, "docs", (File("notes.txt", 14, b"project notes\n"),)),)
+    return dataclasses.replace(project, resources=held) if project.id == "HCP_Subjects" else project
+
+
+def _with_times(experiment: Experiment) -> Experiment:
+    """The session whose catalogs are recorded, with the times and numbers of the changes that added its files."""
+    content = experiment.content
+    if experiment.id != "ConnectomeDB_E00001" or content is None:
+        return experiment
+    added = _added()
+    scans = tuple(dataclasses.replace(s, resources=_dated(s.resources, added)) for s in content.scans)
+    dated = dataclasses.replace(content, resources=_dated(content.resources, added), scans=scans)
+    return dataclasses.replace(experiment, content=dated)
+
+
+def _added() -> dict[tuple[str, str], tuple[str, int]]:
+    """(resource, path) -> (time, number), from the recorded catalogs."""
+    made = {}
+    for name in ("255-doc-resource-catalog-json", "544-x-file-put-digest", "545-x-scan-catalog"):
+        root = etree.fromstring(read(name).body.strip().encode())
+        for entry in root.iter("{http://nrg.wustl.edu/catalog}entry"):
+            key = str(root.get("ID")), str(entry.get("URI"))
+            made[key] = str(entry.get("createdTime")).replace("T", " "), int(str(entry.get("createdEventId")))
+    return made
+
+
+def _dated(resources: tuple[Resource, ...], added: dict[tuple[str, str], tuple[str, int]]) -> tuple[Resource, ...]:
+    return tuple(
+        dataclasses.replace(
+            resource,
+            files=tuple(
+                dataclasses.replace(file, created=created, event=event)
+                for file in resource.files
+                for created, event in (added[resource.label, file.path],)
+            ),
+        )
+        for resource in resources
+    )
