@@ -55,8 +55,8 @@ class Application:
         return str(endpoint), {name: str(value) for name, value in values.items()}
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        request = Request(environ)
-        return self.respond(request)(environ, start_response)
+        with Request(environ) as request:
+            return self.respond(request)(environ, start_response)
 
     def respond(self, request: Request) -> Response:
         """The answer to one request."""

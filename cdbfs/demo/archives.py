@@ -67,20 +67,21 @@ def split(name: str) -> tuple[str, str] | None:
     return (name[: found - 1], name[found:]) if found else None
 
 
-def read_member(data: bytes, name: str) -> bytes | None:
-    """What a member of a zip archive holds; None: there is no such member."""
+def read_all(data: bytes) -> list[tuple[str, bytes]]:
+    """Names and contents of the files in a zip archive."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return archive.read(name) if name in archive.namelist() and not name.endswith("/") else None
+            return [(m.filename, archive.read(m)) for m in archive.infolist() if not m.is_dir()]
     except zipfile.BadZipFile as error:
         raise NotAZip(str(error)) from error
+
+
+def read_member(data: bytes, name: str) -> bytes | None:
+    """What a member of a zip archive holds; None: there is no such member."""
+    return dict(read_all(data)).get(name)
 
 
 def members_table(data: bytes) -> Table:
     """The listing of a zip archive: ``?listContents=true``."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            rows = tuple((m.filename, str(m.file_size)) for m in archive.infolist() if not m.is_dir())
-    except zipfile.BadZipFile as error:
-        raise NotAZip(str(error)) from error
+    rows = tuple((name, str(len(held))) for name, held in read_all(data))
     return Table(("File Name", "Size"), rows, "Files", total=False)

@@ -10,7 +10,7 @@ import json
 
 from werkzeug.wrappers import Response
 
-from cdbfs.demo import replies
+from cdbfs.demo import archives, replies
 from cdbfs.demo.dataset import File, Resource
 from cdbfs.demo.files import Entry, Holder
 from cdbfs.demo.routes.call import Call
@@ -29,14 +29,14 @@ from cdbfs.demo.routes.holders import (
 
 
 def put_file(call: Call) -> Response:
-    """Upload one file; without ``overwrite=true`` what is there stays."""
+    """Upload a file or the members of a zip (``extract=true``); without ``overwrite=true`` what is there stays."""
     holder = _writable(call)
     path, body = _sent(call)
-    tags = tuple(tag for tag in call.query.get("tags", "").split(",") if tag)
-    kinds = call.query.get("format", ""), call.query.get("content", "")
-    file = File(path, len(body), body, *kinds, tags, created_by=call.account.user)
+    sent = [_file(call, path, body)]
+    if flag(call, "extract"):
+        sent = [_file(call, name, data) for name, data in _extracted(body)]
     name, overwrite = call.values["resource"], flag(call, "overwrite")
-    there = call.world.uploads.put(holder.home, holder.published, name, [file], overwrite=overwrite)
+    there = call.world.uploads.put(holder.home, holder.published, name, sent, overwrite=overwrite)
     if not there:
         return replies.text("")
     listed = json.dumps({"duplicates": there}, ensure_ascii=False, separators=(",", ":"))
@@ -53,9 +53,22 @@ def _sent(call: Call) -> tuple[str, bytes]:
         if part is None:
             raise Refused(replies.restlet(400, "Unable to identify file to upload."))
         body, path = part.read(), path or str(part.filename or "")
+    return path, body
+
+
+def _file(call: Call, path: str, body: bytes) -> File:
     if any(part in ("", ".", "..") for part in path.split("/")):
         raise Refused(replies.container(400, INVALID))
-    return path, body
+    tags = tuple(tag for tag in call.query.get("tags", "").split(",") if tag)
+    kinds = call.query.get("format", ""), call.query.get("content", "")
+    return File(path, len(body), body, *kinds, tags, created_by=call.account.user)
+
+
+def _extracted(body: bytes) -> list[tuple[str, bytes]]:
+    try:
+        return archives.read_all(body)
+    except archives.NotAZip as error:
+        raise Refused(replies.restlet(400, str(error))) from error
 
 
 def delete_file(call: Call) -> Response:

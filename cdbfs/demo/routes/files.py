@@ -143,11 +143,14 @@ def _zip_listing(call: Call, file: File) -> Response:
 
 def _inside_zip(call: Call, held: Sequence[tuple[Holder, Resource]], paths: Sequence[str]) -> Response:
     """A member of a zip file. Seen on XNAT 1.6.4: its length is not told, and a leading slash does not work."""
+    if len(held) != 1:
+        return missing(NO_ENTRY)
+    entries = entries_of(call, held)
     places = [place for place in map(archives.split, paths) if place is not None]
-    file = find(entries_of(call, held), [place[0] for place in places]) if len(held) == 1 else None
+    file = find(entries, [place[0] for place in places])
     if file is None:
         plain = [path.partition("!")[0] for path in paths if "!" in path]
-        return _not_a_zip(call) if find(entries_of(call, held), plain) is not None else missing(NO_ENTRY)
+        return _not_a_zip(call) if find(entries, plain) is not None else missing(NO_ENTRY)
     try:
         found = (archives.read_member(file.data(), name) for _, name in places)
         data = next((member for member in found if member is not None), None)
