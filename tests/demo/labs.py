@@ -40,7 +40,7 @@ def lab() -> DataSet:
         "DATA",
         make.file("data.bin", BYTES, created="2013-04-05 06:07:08.9"),
         make.file("made.bin", _made, size=100, content="RAW"),
-        make.file("none.bin", b"", digest=""),
+        make.file("none.bin", b"", digest="", created=""),
         key=30,
     )
     odd = make.resource(

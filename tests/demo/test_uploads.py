@@ -51,8 +51,16 @@ def test_a_form_names_its_file(standin: StandIn) -> None:
     assert ask(standin, DATA, method="POST", files={"f": ("form.txt", b"form\n")}).status_code == 200
     assert ask(standin, DATA + "/own.txt", method="PUT", files={"f": ("x", b"own\n")}).status_code == 200
     assert [ask(standin, DATA + path).content for path in ("/form.txt", "/own.txt")] == [b"form\n", b"own\n"]
-    assert ask(standin, DATA + "/none.txt", method="PUT").status_code == 400
+    form = {"Content-Type": "multipart/form-data; boundary=x"}
+    assert ask(standin, DATA + "/none.txt", method="PUT", data=b"--x--\r\n", headers=form).status_code == 400
     assert ask(standin, DATA, method="PUT", files={"f": ("../x", b"")}).status_code == 400
+
+
+def test_what_is_no_form_is_the_file_itself(standin: StandIn) -> None:
+    kind = {"Content-Type": "application/octet-stream"}
+    assert ask(standin, DATA + "/raw", method="PUT", data=b"raw\n", headers=kind).status_code == 200
+    assert ask(standin, DATA + "/raw").content == b"raw\n"
+    assert ask(standin, DATA, method="PUT", data=b"raw\n", headers=kind).status_code == 400
 
 
 def test_a_zip_is_extracted(standin: StandIn) -> None:

@@ -44,16 +44,14 @@ def put_file(call: Call) -> Response:
 
 
 def _sent(call: Call) -> tuple[str, bytes]:
-    """Path and content: the body (``inbody=true``), or the first part of a form."""
+    """Path and content: the first part of a form, or (always with ``inbody=true``) the body as it is."""
     path = paths_of(call)[0] if "path" in call.values else ""
-    if flag(call, "inbody"):
-        body = call.request.get_data()
-    else:
-        part = next(iter(call.request.files.values()), None)
-        if part is None:
-            raise Refused(replies.restlet(400, "Unable to identify file to upload."))
-        body, path = part.read(), path or str(part.filename or "")
-    return path, body
+    if flag(call, "inbody") or call.request.mimetype != "multipart/form-data":
+        return path, call.request.get_data()
+    part = next(iter(call.request.files.values()), None)
+    if part is None:
+        raise Refused(replies.restlet(400, "Unable to identify file to upload."))
+    return path or str(part.filename or ""), part.read()
 
 
 def _file(call: Call, path: str, body: bytes) -> File:

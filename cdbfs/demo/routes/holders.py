@@ -43,10 +43,8 @@ def holders_of(call: Call) -> list[Holder]:
     return [found] if found is not None else []
 
 
-def _project_holder(call: Call) -> Holder | None:
-    project = call.world.projects.get(call.values["project"])
-    if project is None:
-        return None
+def _project_holder(call: Call) -> Holder:
+    project = call.world.projects[call.values["project"]]
     home = Home("projects", project.id)
     return Holder(home, f"/data/projects/{project.id}", project.id, project.id, project.resources)
 
