@@ -46,6 +46,7 @@ def lab() -> DataSet:
     odd = make.resource(
         "ODD",
         make.file("a b/c d.txt", b"blank\n"),
+        make.file("with space.txt", b"decoded\n"),
         make.file("with%20space.txt", b"literal\n"),
         make.file("x.zip", a_zip()),
         make.file("not.zip", b"no zip"),
@@ -56,7 +57,7 @@ def lab() -> DataSet:
     scans = [
         Scan("1", "T1 w", resources=(image,)),
         Scan("2", "a/b,c", resources=(other,)),
-        Scan("3", ""),
+        Scan("3", "", resources=(make.resource("NIFTI", make.file("t3.nii.gz", b"\3"), key=42),)),
     ]
     make.experiment(
         "s1_MR", subject, "xnat:mrSessionData", shares={"PILOT": "p1_MR"}, resources=[data, odd], scans=scans

@@ -82,12 +82,13 @@ def test_resources_of_a_session_and_of_all_in_it(old: StandIn) -> None:
     own = listed(old, SESSION + "/resources")
     assert [(r["label"], r["file_count"], r["file_size"], r["cat_id"]) for r in own] == [
         ("DATA", "3", "1124", "Lab_E00001"),
-        ("ODD", "4", str(6 + 8 + len(labs.a_zip()) + 6), "Lab_E00001"),
+        ("ODD", "5", str(6 + 8 + 8 + len(labs.a_zip()) + 6), "Lab_E00001"),
     ]
     every = listed(old, SESSION + "/resources?all=true")
     assert [(r["xnat_abstractresource_id"], r["category"], r["cat_id"], r["cat_desc"]) for r in every][2:] == [
         ("40", "scans", "1", "T1 w"),
         ("41", "scans", "2", "a/b,c"),
+        ("42", "scans", "3", ""),
     ]
 
 
@@ -97,10 +98,10 @@ def test_resources_of_a_session_and_of_all_in_it(old: StandIn) -> None:
         ("1", ["t1.nii.gz"]),
         ("T1%20w", ["t1.nii.gz"]),
         ("1,2", ["t1.nii.gz", "t2.nii.gz"]),
-        ("ALL", ["t1.nii.gz", "t2.nii.gz"]),
-        ("*", ["t1.nii.gz", "t2.nii.gz"]),
+        ("ALL", ["t1.nii.gz", "t2.nii.gz", "t3.nii.gz"]),
+        ("*", ["t1.nii.gz", "t2.nii.gz", "t3.nii.gz"]),
         ("a[SLASH]b[COMMA]c", ["t2.nii.gz"]),
-        ("NULL", []),
+        ("NULL", ["t3.nii.gz"]),
         ("nosuch", []),
     ],
 )
@@ -129,7 +130,7 @@ def test_who_may_not_read_gets_nothing(old: StandIn) -> None:
 
 
 def _odd_names() -> list[str]:
-    return ["c d.txt", "with%20space.txt", "x.zip", "not.zip"]
+    return ["c d.txt", "with space.txt", "with%20space.txt", "x.zip", "not.zip"]
 
 
 def test_bytes_are_made_only_when_asked_for(old: StandIn, new: StandIn) -> None:
@@ -204,6 +205,8 @@ def test_newer_servers_send_attachments_and_take_an_index(old: StandIn, new: Sta
     assert "Content-Disposition" not in ask(old, DATA + "/data.bin").headers
     sent = ask(new, ODD + "/a%20b/c%20d.txt").headers["Content-Disposition"]
     assert sent == 'attachment; filename="c d.txt";'
+    sent = ask(new, "/data/subjects/Lab_S00001/files/f%C3%B6rm%201.pdf").headers["Content-Disposition"]
+    assert sent == 'attachment; filename="f?rm 1.pdf";'
     assert ask(new, DATA + "?index=1").content == b"made" * 25
     for standin, place in ((new, "3"), (new, "x"), (old, "1")):
         assert ask(standin, f"{DATA}?index={place}").status_code == 404

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cdbfs.demo import StandIn
+from cdbfs.demo import File, Resource, StandIn
+from cdbfs.demo.uploads import Home, Uploads
 
 from . import labs
 from .labs import DATA, SESSION, ask, listed, names
@@ -84,7 +86,7 @@ def test_resources_are_made_and_removed(standin: StandIn) -> None:
     assert ask(standin, f"{SESSION}/resources/{made['xnat_abstractresource_id']}", method="DELETE").ok
     assert ask(standin, NEW + "/files/a").status_code == 404
     assert ask(standin, NEW, method="DELETE").status_code == 404
-    assert names(standin, SESSION + "/scans/3/files") == ["b"]
+    assert names(standin, SESSION + "/scans/3/files") == ["t3.nii.gz", "b"]
 
 
 def test_deleted_files_are_gone(standin: StandIn) -> None:
@@ -115,3 +117,14 @@ def test_uploads_at_once_are_all_kept(standin: StandIn) -> None:
         said = list(pool.map(lambda n: put(standin, f"{NEW}/files/{n % 30}", b"%d" % n), range(60)))
     assert sorted(names(standin, NEW + "/files")) == sorted(str(n) for n in range(30))
     assert sum(text != "" for text in said) == 30
+
+
+def test_an_upload_is_of_the_time_it_was_made() -> None:
+    now = datetime.datetime(2020, 2, 3, 4, 5, 6, 70_000, tzinfo=datetime.timezone.utc)
+    uploads, home = Uploads(now=lambda: now), Home("projects", "P")
+    published = (Resource(1, "R", (File("old", 1, b"o"),)),)
+    uploads.put(home, published, "R", [File("new", 1, b"n"), File("newer", 1, b"r")], overwrite=False)
+    ((old, new, newer),) = (resource.files for resource in uploads.resources(home, published))
+    assert old == published[0].files[0]
+    assert new.created == newer.created == "2020-02-03 04:05:06.070"
+    assert old.event < new.event < newer.event
