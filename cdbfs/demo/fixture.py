@@ -8,6 +8,7 @@ Used by the demo's ``--data`` and by the conformance tests. The form is that of
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import re
 from collections import defaultdict
@@ -22,6 +23,7 @@ from cdbfs.demo.dataset import (
     Account,
     Content,
     DataSet,
+    DataType,
     Experiment,
     File,
     Group,
@@ -46,13 +48,21 @@ def from_json(held: Mapping[str, Any], passwords: Mapping[str, str] | None = Non
     """The data set of a fixture's parsed JSON."""
     scan_keys = count(1)
     projects = tuple(_project(p) for p in held["projects"])
+    experiments = tuple(_experiment(e, scan_keys) for e in held["experiments"])
     return DataSet(
         projects=projects,
         subjects=tuple(_subject(s) for s in held["subjects"]),
-        experiments=tuple(_experiment(e, scan_keys) for e in held["experiments"]),
-        types=(MR_SESSION, NT_SCORES),
+        experiments=experiments,
+        types=(MR_SESSION, _with_fields_of(NT_SCORES, experiments)),
         accounts=tuple(_accounts(held.get("users", {}), projects, passwords or {})),
     )
+
+
+def _with_fields_of(kind: DataType, experiments: Iterable[Experiment]) -> DataType:
+    """A type without the fields that none of the experiments holds: its server did not define them."""
+    contents = [e.content for e in experiments if e.type == kind.name and e.content is not None]
+    held = {f"{group}/{name}" for content in contents for group, scores in content.groups for name, _ in scores}
+    return dataclasses.replace(kind, fields=tuple(field for field in kind.fields if field[0] in held))
 
 
 def _accounts(

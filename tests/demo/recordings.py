@@ -29,7 +29,7 @@ _GROUPS = (
     (r"", "sessions"),
 )
 """By the path: the first that matches."""
-_ENDED = ("057", "058", "059", "574", "575", "576", "577", "581")
+_ENDED = ("057", "058", "059", "574", "575", "576", "577", "578", "581")
 _UNNAMED = {"493": "reader"}
 _PASSWORDS = {"mylogin": "mypasswd", "reader": "readerpw", "other": "otherpw", "admin": "adminpw"}
 
@@ -127,9 +127,7 @@ _OTHER_SUBJECTS = (
         insert_user="mylogin",
     ),
 )
-_PRIVATE_EXPERIMENT = Experiment(
-    "ConnectomeDB_E00025", "S1_3T", "Secret", "ConnectomeDB_S00013", "xnat:mrSessionData"
-)
+_PRIVATE_EXPERIMENT = Experiment("ConnectomeDB_E00025", "S1_3T", "Secret", "ConnectomeDB_S00013", "nt:scores")
 
 
 def _project(project: Project, made: dict[str, str]) -> Project:
@@ -142,9 +140,10 @@ def _project(project: Project, made: dict[str, str]) -> Project:
 
 
 def _subject(subject: Subject, edited: dict[str, str]) -> Subject:
-    """Every subject of the recorded server was born ever later, and all were right-handed."""
+    """Every subject of the recorded server was born ever later, and all were right-handed; one told nothing."""
     yob = str(1975 + int(subject.id.rpartition("_S")[2]))
-    details = {"yob": yob, "handedness": "right", **dict(subject.details)}
+    known = {"yob": yob, "handedness": "right"} if subject.details else {}
+    details = {**known, **dict(subject.details)}
     return dataclasses.replace(subject, last_modified=edited[subject.id], details=tuple(details.items()))
 
 
