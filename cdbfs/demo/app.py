@@ -21,6 +21,7 @@ from cdbfs.demo.guard import Caller, Guard, is_browser
 from cdbfs.demo.routes import routes
 from cdbfs.demo.routes.call import Call
 from cdbfs.demo.routes.site import site_page
+from cdbfs.demo.search.shelf import Shelf
 from cdbfs.demo.sessions import Sessions, new_identifier
 from cdbfs.demo.world import World
 
@@ -38,6 +39,7 @@ class Application:
         self.sessions = sessions
         self.faults = faults
         self.guard = Guard(sessions, faults)
+        self.searches = Shelf()
         rules = [Rule(_rule(route), endpoint=route) for route in self._routes]
         self._urls = Map(rules, strict_slashes=False, merge_slashes=False)
 
@@ -69,7 +71,9 @@ class Application:
         caller = self.guard.admit(request, world.data, path, route)
         if isinstance(caller, Response):
             return caller
-        response = self._answered(Call(request, world, caller, values, self.guard, self.dialect), route)
+        response = self._answered(
+            Call(request, world, caller, values, self.guard, self.dialect, self.searches), route
+        )
         self._mark(response, caller)
         return response
 

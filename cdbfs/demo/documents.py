@@ -77,7 +77,7 @@ def _root(
     data: DataSet, element: str, attributes: Iterable[tuple[str, str]], lines: Iterable[str]
 ) -> Iterator[str]:
     yield '<?xml version="1.0" encoding="UTF-8"?>'
-    yield f"<{element}{_attributes(attributes)}{_declarations(data)}>"
+    yield f"<{element}{_attributes(attributes)}{declarations(data)}>"
     yield from lines
     yield f"</{element}>"
 
@@ -90,7 +90,7 @@ def namespaces(data: DataSet) -> dict[str, tuple[str, str]]:
     return known
 
 
-def _declarations(data: DataSet) -> str:
+def declarations(data: DataSet) -> str:
     known = namespaces(data)
     declared = [(f"xmlns:{prefix}", uri) for prefix, (uri, _) in known.items()]
     declared.append(("xmlns:xsi", "http://www.w3.org/2001/XMLSchema-instance"))

@@ -30,6 +30,8 @@ _RESTLET_MESSAGES = {
     403: "The server understood the request, but is refusing to fulfill it",
     404: "The server has not found anything matching the request URI",
     405: "The method specified in the request is not allowed for the resource identified by the request URI",
+    422: "The server understands the content type of the request entity and the syntax of the request entity is"
+    " correct but was unable to process the contained instructions",
     500: "The server encountered an unexpected condition which prevented it from fulfilling the request",
     501: "The server does not support the functionality required to fulfill the request",
     503: "The server is currently unable to handle the request due to a temporary overloading or maintenance"

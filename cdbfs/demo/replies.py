@@ -100,6 +100,12 @@ def text(body: str) -> Response:
     return Response(body, headers={**RESTLET, "Content-Type": "text/plain;charset=ISO-8859-1"})
 
 
+def whole(body: str, kind: str) -> Response:
+    """A body of known length, in XNAT's default character set."""
+    headers = {**RESTLET, "Content-Type": f"{kind};charset=ISO-8859-1"}
+    return Response(body.encode("iso-8859-1", "xmlcharrefreplace"), headers=headers)
+
+
 def nothing(kind: str = "") -> Response:
     """A 200 with an empty body, typed or not."""
     response = Response(b"", headers=RESTLET)

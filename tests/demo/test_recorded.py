@@ -6,6 +6,7 @@ trees, JSON documents as their fields, error pages as text.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Iterator
@@ -57,8 +58,18 @@ def _sessions(standin: StandIn) -> dict[str, str]:
     return made
 
 
-NOT_YET = ("search elements", "search", "saved")
+NOT_YET: tuple[str, ...] = ()
 NOT_YET_ALONE = "031 032 034 036 037 039 043 052 060 062 063 068 069 070 072 250 263 505"
+
+
+BEFORE = {
+    **dict.fromkeys(("453", "459"), ()),
+    **dict.fromkeys(("454", "455", "456", "457"), ("453",)),
+    **dict.fromkeys(("460", "461", "462", "468", "470"), ("459",)),
+    **dict.fromkeys(("473", "523"), ("459", "470")),
+}
+"""Exchanges about what an earlier one left on the server: on one of their own, after those."""
+_VIEW = re.compile(r"_mylogin_\d{13}")
 
 
 def _built(exchange: Exchange) -> bool:
@@ -90,8 +101,24 @@ def test_answer_to_an_upload(name: str) -> None:
 @pytest.mark.parametrize("name", [n for n in recordings.NAMES if n not in (*EXCEPTIONS, *UPLOADS)])
 def test_answer(name: str, standin: StandIn, sessions: dict[str, str]) -> None:
     exchange = recordings.read(name)
-    if _built(exchange):
+    before = BEFORE.get(exchange.name[:3])
+    if not _built(exchange):
+        return
+    if before is None:
         _compare(exchange, _replayed(exchange, standin, sessions), standin)
+        return
+    with StandIn(standin.data) as own:
+        users = _sessions(own)
+        for earlier in [recordings.read(n) for n in recordings.NAMES if n[:3] in before]:
+            exchange = _with_view_of(exchange, _replayed(earlier, own, users))
+        _compare(exchange, _replayed(exchange, own, users), own)
+
+
+def _with_view_of(exchange: Exchange, answer: requests.Response) -> Exchange:
+    """The exchange about the cached results that an answer names in place of the recorded ones."""
+    named = _VIEW.search(answer.text)
+    target = _VIEW.sub(named[0], exchange.target) if named is not None else exchange.target
+    return dataclasses.replace(exchange, target=target)
 
 
 @pytest.mark.parametrize("name", EXCEPTIONS)
@@ -172,11 +199,11 @@ def _compare_bodies(exchange: Exchange, answer: requests.Response) -> None:
         assert answer.text.lower().startswith(_beginning(exchange))
     elif exchange.body.strip() == "<session id>":
         assert re.fullmatch(r"[0-9A-F]{32}", answer.text)
-    elif kind == "application/json":
+    elif kind.startswith("application/json"):
         assert _json(answer.text) == _json(exchange.body)
     elif kind == "text/csv":
         assert _csv(answer.text) == _csv(exchange.body)
-    elif kind == "text/xml":
+    elif kind.startswith("text/xml"):
         assert _tree(answer.text) == _tree(exchange.body)
     else:
         assert _page(answer.content.decode(answer.encoding or "utf-8")) == _page(exchange.body)
@@ -190,16 +217,25 @@ def _beginning(exchange: Exchange) -> str:
 
 
 def _csv(text: str) -> tuple[str, list[str]]:
-    header, *lines = text.strip("\n").split("\n")
+    header, *lines = _settled(text).strip("\n").split("\n")
     return header, sorted(lines)
 
 
 def _json(text: str) -> Any:
-    parsed = json.loads(text)
+    parsed = json.loads(_settled(text))
     if "ResultSet" in parsed:
         result = parsed["ResultSet"]
+        for version in result.get("versions", {}).get("DisplayVersions", {}).get("versions", ()):
+            # The real server fills these in as it comes to need them; three other exchanges show them all.
+            version["fields"] = [{n: v for n, v in field.items() if n != "header"} for field in version["fields"]]
         return {**result, "Result": sorted(result["Result"], key=lambda row: json.dumps(row, sort_keys=True))}
-    return [_item(item) for item in parsed["items"]]
+    return [_item(item) for item in parsed["items"]] if "items" in parsed else parsed
+
+
+def _settled(text: str) -> str:
+    """A body without the time in a view's name, and with the projects of an item in one order."""
+    text = _VIEW.sub("_mylogin_<ms>", text)
+    return re.sub(r"<\w+>(?:,<\w+>)+", lambda found: ",".join(sorted(found[0].split(","))), text)
 
 
 _KEYS = re.compile(r"^xnat_.*_id$", re.IGNORECASE)
@@ -215,7 +251,11 @@ def _item(item: dict[str, Any]) -> Any:
 def _tree(text: str) -> Any:
     # XNAT does not escape & in the cells of its tables.
     escaped = re.sub(r"&(?!\w+;)", "&amp;", text)
-    return _element(etree.fromstring(escaped.strip().encode()))
+    try:
+        return _element(etree.fromstring(escaped.strip().encode()))
+    except etree.XMLSyntaxError:
+        # Nor does it write well-formed XML wherever it writes XML: then it is the text that counts.
+        return text.strip()
 
 
 _CHANGES = {"name": "AUDIT"}
@@ -225,6 +265,8 @@ def _element(element: Any) -> Any:
     ignored = "{http://www.w3.org/2001/XMLSchema-instance}schemaLocation"
     attributes = {n: v for n, v in element.attrib.items() if n != ignored}
     children = [_element(child) for child in element if isinstance(child.tag, str)]
+    if element.tag == "rows":
+        children.sort(key=repr)
     text = (element.text or "").strip()
     # A catalog lists the changes that made it in the order of a hash table.
     return element.tag, attributes, sorted(text.split("|")) if attributes == _CHANGES else text, children

@@ -14,6 +14,7 @@ from werkzeug.wrappers import Request, Response
 from cdbfs.demo.dataset import Account, Experiment, Scan
 from cdbfs.demo.dialect import Dialect
 from cdbfs.demo.guard import Caller, Guard
+from cdbfs.demo.search.shelf import Shelf
 from cdbfs.demo.world import World
 
 NO_EXPERIMENT = "Unable to find the specified experiment."
@@ -29,6 +30,7 @@ class Call:
     values: Mapping[str, str]
     guard: Guard
     dialect: Dialect
+    searches: Shelf
 
     @property
     def account(self) -> Account:
