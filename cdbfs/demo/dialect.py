@@ -30,6 +30,8 @@ class Dialect:
     """A search whose ID is that of a cached one is answered with the rows of that one."""
     no_view: int
     """The status of a cached search that is gone."""
+    others_view: int
+    """The status of another user's cached search; a 200 is empty."""
     no_search: int
     """The status of a saved search's document that is not there."""
     long_aliases: bool
@@ -63,6 +65,7 @@ V1_6 = Dialect(
     default_columns=("detailed", "listing"),
     reuses_views=False,
     no_view=500,
+    others_view=200,
     no_search=500,
     long_aliases=False,
     saved_users=False,
@@ -83,6 +86,7 @@ V1_8 = Dialect(
     default_columns=("listing",),
     reuses_views=True,
     no_view=410,
+    others_view=410,
     no_search=404,
     long_aliases=True,
     saved_users=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from http import HTTPStatus
 from typing import Callable
 
 from werkzeug.wrappers import Response
@@ -88,10 +89,13 @@ def search(call: Call) -> Response:
 
 def _document(call: Call) -> bytes:
     """The request's body, or the file of its form that is named ``*.xml``."""
-    for file in call.request.files.values():
-        if (file.filename or "").endswith(".xml"):
-            return bytes(file.read())
-    return call.request.get_data()
+    body = call.request.get_data()
+    if call.request.mimetype == "multipart/form-data":
+        files = call.request.files.values()
+        found = [bytes(file.read()) for file in files if (file.filename or "").endswith(".xml")]
+        call.request.close()
+        return found[0] if found else b""
+    return body
 
 
 def _refusing(answer: Callable[[], Response]) -> Response:
@@ -99,6 +103,8 @@ def _refusing(answer: Callable[[], Response]) -> Response:
         return answer()
     except Forbidden:
         return replies.restlet(403)
+    except _NoNumber:
+        return replies.restlet(422)
     except (BadCriterion, KeyError):
         return replies.restlet(500)
 
@@ -146,21 +152,17 @@ def _sorting(call: Call) -> tuple[str, bool]:
 
 def cached(call: Call) -> Response:
     view = call.searches.view(call.values["view"])
-    if view is None or (view.user != call.account.user and call.dialect.no_view != _FAILED):
+    if view is None:
         return replies.restlet(call.dialect.no_view)
-    if view.user != call.account.user:
+    if view.user == call.account.user:
+        return _refusing(lambda: _page(call, view))
+    if call.dialect.others_view == HTTPStatus.OK:
         return replies.nothing("application/json;charset=ISO-8859-1")
-    return _refusing(lambda: _page(call, view))
-
-
-_FAILED = 500
+    return replies.restlet(call.dialect.others_view)
 
 
 def _page(call: Call, view: View) -> Response:
-    try:
-        offset, limit = _number(call, "offset") or 0, _number(call, "limit")
-    except BadCriterion:
-        return replies.restlet(422)
+    offset, limit = _number(call, "offset") or 0, _number(call, "limit")
     sort_by, descending = _sorting(call)
     found = view.results.sorted(sort_by, descending=descending) if sort_by else view.results
     return _results(call, dataclasses.replace(found.page(offset, limit), id=view.id, whole=False))
@@ -318,13 +320,17 @@ def _asked(call: Call, flag: str) -> bool:
     return call.query.get(flag, "false") not in ("false", "0")
 
 
+class _NoNumber(Exception):
+    """A query parameter that is no number: 422."""
+
+
 def _number(call: Call, name: str) -> int | None:
-    """A number of the query. Raises BadCriterion for what is none."""
+    """A number of the query. Raises _NoNumber for what is none."""
     text = call.query.get(name)
     if text is None:
         return None
     if not text.isdecimal() or len(text) > 9:
-        raise BadCriterion(f"{name}={text}")
+        raise _NoNumber(f"{name}={text}")
     return int(text)
 
 

@@ -134,10 +134,11 @@ class _Run:
         if found is None:
             raise BadCriterion(f"unknown element in {text}")
         display, name = found
-        field, value = display.by_id.get(name.partition("=")[0]), name.partition("=")[2]
         reader = self.scope.reader
-        if field is not None:
-            return Reference(display.element, reader.getter(display, field, value), field.kind, by_path=False)
+        known = named(display, name, self.scope.displays)
+        if known is not None:
+            getter, kind = reader.getter(display, *known), known[0].kind
+            return Reference(display.element, getter, kind, by_path=False)
         try:
             getter, kind = reader.path_getter(display, name)
         except UnknownPath:
@@ -301,9 +302,10 @@ class _Run:
 
     def _by_name(self, sort_by: str) -> _Sorting:
         display, name = self.scope.displays.split(sort_by) or (self.root, sort_by)
-        field, value = display.by_id.get(name.partition("=")[0]), name.partition("=")[2]
-        if field is None:
+        known = named(display, name, self.scope.displays)
+        if known is None:
             raise BadCriterion(f"no field {sort_by} to sort by")
+        field, value = known
         shown = next((w for w in self.wanted if w.display is display and w.field is field), None)
         return self._sorted_by(Wanted(display, field, value or (shown.value if shown else "")))
 
@@ -403,12 +405,25 @@ def _resolved(asked: SearchField, displays: Displays) -> Wanted | None:
     display = displays.get(asked.element)
     if display is None:
         return None
-    name, _, value = asked.id.partition("=")
-    path = name.lower().removeprefix(display.element.lower() + "/")
-    field = display.by_id.get(name) or _count(display, name, displays) or display.by_path.get(path)
+    known = named(display, asked.id, displays)
+    if known is None:
+        path = asked.id.lower().removeprefix(display.element.lower() + "/")
+        field, value = display.by_path.get(path), ""
+    else:
+        field, value = known
     if field is None:
         return None
     return Wanted(display, field, (value or asked.value) if field.needs_value else "", asked.header, asked.visible)
+
+
+def named(display: Display, name: str, displays: Displays) -> tuple[DisplayField, str] | None:
+    """A display field by its id, and the value that ``ID=VALUE`` (once ``ID.VALUE``) gives it."""
+    for mark in ("=", "."):
+        known, _, value = name.partition(mark)
+        field = display.by_id.get(known) or _count(display, known, displays)
+        if field is not None and (not value or field.needs_value):
+            return field, value
+    return None
 
 
 def _count(display: Display, name: str, displays: Displays) -> DisplayField | None:
