@@ -184,16 +184,39 @@ class Experiment:
     insert_user: str = "admin"
     content: Content | None = None
     document: bytes | None = None
+    events: tuple[Event, ...] = ()
+    """Its history, the latest first; empty: what its dates and shares tell."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One change of an item, as its history tells it; ``date`` is milliseconds since 1970."""
+
+    number: int
+    date: int
+    action: str
+    user: str = ""
 
 
 @dataclass(frozen=True)
 class Account:
-    """A login; ``reads`` and ``writes`` name the projects it may read and change, None: all of them."""
+    """A login; ``reads`` and ``writes`` name the projects it may read and change, None: all of them.
+
+    Who reads all is an administrator. ``number`` is the database's xdat_user_id (0: by its place among the
+    accounts). ``last_accessed`` are (project, when the user last looked at it); ``tokens`` are (alias, secret)
+    that were issued earlier.
+    """
 
     user: str
     password: str
     reads: frozenset[str] | None = None
     writes: frozenset[str] | None = frozenset()
+    number: int = 0
+    first_name: str = ""
+    last_name: str = ""
+    email: str = ""
+    last_accessed: tuple[tuple[str, str], ...] = ()
+    tokens: tuple[tuple[str, str], ...] = ()
 
     def may_read(self, project: str) -> bool:
         return self.reads is None or project in self.reads
