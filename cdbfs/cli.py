@@ -137,14 +137,32 @@ def umount(directory: str, lazy: bool) -> None:
 
 @commands.command()
 @click.argument("directory", metavar="[DIR]", required=False)
-@click.option("--subjects", default=144, show_default=True, type=click.IntRange(1, 1_000_000), help="In HCP_Q2.")
-@click.option("--seed", default=0, show_default=True, help="Other synthetic scores, other people.")
+@click.option("--subjects", type=click.IntRange(1, 1_000_000), help="In HCP_Q2.  [default: 144]")
+@click.option("--seed", type=int, help="Other synthetic scores, other people.  [default: 0]")
+@click.option(
+    "--data", metavar="FILE", help="Serve what FILE describes: see README, or tests/recorded/fixture.json."
+)
+@click.option(
+    "--dialect",
+    default="1.6",
+    show_default=True,
+    type=click.Choice(("1.6", "1.8")),
+    help="Which XNAT it answers as.",
+)
 @click.option("--latency", default=0, show_default=True, type=click.IntRange(0), help="Milliseconds a request.")
 @click.option("--port", default=0, type=click.IntRange(0, 65535), help="Where it listens.  [default: a free one]")
 @click.option("--no-mount", is_flag=True, help="Only the server; mount it yourself.")
 @click.option("--json", "as_json", is_flag=True, help="Tell url, user, password and control as a line of JSON.")
 def demo(
-    directory: str | None, subjects: int, seed: int, latency: int, port: int, no_mount: bool, as_json: bool
+    directory: str | None,
+    subjects: int | None,
+    seed: int | None,
+    data: str | None,
+    dialect: str,
+    latency: int,
+    port: int,
+    no_mount: bool,
+    as_json: bool,
 ) -> None:
     """Mount a stand-in ConnectomeDB on DIR (or a temporary directory) and show around.
 
@@ -156,8 +174,10 @@ def demo(
             raise ConfigError("--no-mount takes no DIR")
         from cdbfs import demonstration  # it needs the extra `demo`
 
-        stand_in = demonstration.stand_in(subjects, seed, latency / 1000, port)
-        show = demonstration.Show(say=_say, title=_title, as_json=as_json, program=_program())
+        held = demonstration.data_set(subjects, seed, data)
+        stand_in = demonstration.stand_in(held, dialect, latency / 1000, port)
+        about = f"It holds what {data} describes." if data else demonstration.ABOUT
+        show = demonstration.Show(_say, _title, as_json, about, _program())
         with demonstration.ended_by_signals():
             if no_mount:
                 demonstration.serve(stand_in, show)

@@ -26,20 +26,26 @@ from cdbfs.mount import background, daemon, mounts
 from cdbfs.store.disk import make_private
 
 if TYPE_CHECKING:
-    from cdbfs.demo import StandIn
+    from cdbfs.demo import DataSet, StandIn
 
 TOUR_SECONDS = 120.0
 END_SECONDS = 10.0
 START_SECONDS = 60.0
+SUBJECTS = 144
+ABOUT = "All its people and scores are synthetic; the subjects' names are those of the HCP tutorial."
 
 
 @dataclass(frozen=True)
 class Show:
-    """How to print: `say(text, to_stderr)`; `title` makes a text stand out; `program` is what to type for us."""
+    """How to print: `say(text, to_stderr)`; `title` makes a text stand out; `program` is what to type for us.
+
+    `about` tells what data are shown.
+    """
 
     say: Callable[..., None]
     title: Callable[[str], str]
     as_json: bool
+    about: str = ABOUT
     program: str = "cdbfs"
 
     def tell(self, text: str) -> None:
@@ -66,13 +72,36 @@ def ended_by_signals() -> Iterator[None]:
         yield
 
 
-def stand_in(subjects: int, seed: int, latency: float, port: int) -> StandIn:
-    """The server, not yet started. Raises ConfigError where the extra that it needs is not installed."""
+@contextmanager
+def _extra_installed() -> Iterator[None]:
+    """Raises ConfigError where the extra that the demo needs is not installed."""
     try:
-        from cdbfs.demo import StandIn, connectomedb
+        yield
     except ImportError as error:
         raise ConfigError(f"the demo needs the package {error.name}: pip install 'cdbfs[demo]'") from None
-    return StandIn(connectomedb(subjects, seed), latency=latency, port=port)
+
+
+def data_set(subjects: int | None, seed: int | None, file: str | None) -> DataSet:
+    """What to serve: what a file describes, or the tutorial's subjects. Raises ConfigError."""
+    with _extra_installed():
+        from cdbfs.demo import connectomedb, fixture
+    if file is None:
+        return connectomedb(SUBJECTS if subjects is None else subjects, seed or 0)
+    if subjects is not None or seed is not None:
+        raise ConfigError("--data takes no --subjects and no --seed: the file says what is there")
+    try:
+        return fixture.load(Path(file))
+    except fixture.FixtureError as error:
+        raise ConfigError(f"--data {file}: {error}") from None
+    except OSError as error:
+        raise ConfigError(f"--data {file}: {error.strerror}") from None
+
+
+def stand_in(data: DataSet, dialect: str, latency: float, port: int) -> StandIn:
+    """The server, not yet started. Raises ConfigError where the extra that it needs is not installed."""
+    with _extra_installed():
+        from cdbfs.demo import StandIn
+    return StandIn(data, latency=latency, port=port, dialect=dialect)
 
 
 @contextmanager
@@ -94,7 +123,8 @@ def _listening(server: StandIn, show: Show) -> Iterator[Credentials]:
 def serve(server: StandIn, show: Show) -> None:
     """Only the server, until a signal ends it."""
     with _listening(server, show) as login:
-        show.tell(f"A stand-in ConnectomeDB with synthetic data listens at {server.url}")
+        show.tell(f"A stand-in ConnectomeDB listens at {server.url}")
+        show.tell(show.about)
         login_text = f"CDBFS_USER={login.user} CDBFS_PASSWORD={login.password}"
         show.tell(f"Mount it:  {login_text} {show.program} mount {server.url} DIR")
         show.tell("Ctrl-C ends it.")
@@ -110,7 +140,7 @@ def mount(server: StandIn, show: Show, directory: str | None) -> None:
         point = stack.enter_context(_mount_point(directory))
         child = stack.enter_context(_mounted(server.url, point, login, scratch))
         show.tell(f"A stand-in ConnectomeDB is mounted on {show.title(point)}")
-        show.tell("All its people and scores are synthetic; the subjects' names are those of the HCP tutorial.")
+        show.tell(show.about)
         _give_tour(server, point, show)
         show.tell(f"\nLook around in another terminal:  {show.title('cd ' + point)}")
         show.tell(

@@ -186,9 +186,49 @@ def test_the_seed_changes_scores_and_latency_delays(tmp_path: Path) -> None:
     assert answers[0] != answers[1]
 
 
+RECORDED = Path(__file__).parent / "recorded/fixture.json"
+
+
+@pytest.mark.parametrize(
+    ("dialect", "said"), [("1.6", "User 'reader' is logged in."), ("1.8", "User 'reader' is logged in")]
+)
+def test_it_serves_the_data_of_a_file_in_a_dialect(dialect: str, said: str, tmp_path: Path) -> None:
+    arguments = ("--no-mount", "--json", f"--data={RECORDED}", f"--dialect={dialect}")
+    with demo(*arguments, scratch=tmp_path, until="\n") as (_, printed):
+        told = json.loads(printed)
+        assert (told["user"], told["password"]) == ("mylogin", "mypasswd")
+        for login, projects in {
+            ("mylogin", "mypasswd"): {"HCP_Subjects", "HCP_Q1", "HCP_Q2", "EmptyProj", "ProtDemo"},
+            ("reader", "readpw"): {"HCP_Q1", "HCP_Q2", "ProtDemo"},
+            ("other", "otherpw"): {"ProtDemo"},
+        }.items():
+            listing = requests.get(f"{told['url']}/data/projects?format=json", auth=login, timeout=5).json()
+            assert {row["ID"] for row in listing["ResultSet"]["Result"]} == projects
+        auth = requests.get(f"{told['url']}/data/auth", auth=("reader", "readpw"), timeout=5)
+        assert auth.text == said
+
+
+def test_it_mounts_the_data_of_a_file(tmp_path: Path) -> None:
+    held = {
+        "users": {"me": "all"},
+        "projects": [{"ID": "P", "name": "Mine"}],
+        "subjects": [{"ID": "X_S1", "label": "zoe", "project": "P"}],
+    }
+    (tmp_path / "mine.json").write_text(json.dumps(held))
+    arguments = (str(tmp_path / "m"), f"--data={tmp_path / 'mine.json'}", "--dialect=1.8")
+    with demo(*arguments, scratch=tmp_path, until="To end it") as (running, printed):
+        assert "mine.json describes" in printed
+        assert "zoe,X_S1,P" in printed
+        assert os.listdir(tmp_path / "m/projects/P/subjects") == ["zoe"]
+        assert ended(running, signal.SIGTERM)[0] == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["--no-mount", "--data={t}/nosuch"], "nosuch: No such file"),
+        (["--no-mount", "--data={t}/file"], "file is not JSON"),
+        (["--no-mount", "--data={t}/file", "--subjects=3"], "--data takes no"),
         (["--no-mount", "{t}"], "no DIR"),
         (["{t}/file"], "no directory"),
         (["{t}/file/below"], "cannot be made"),

@@ -15,14 +15,12 @@ from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
 from cdbfs.demo import pages, ranges, replies
-from cdbfs.demo.dialect import Dialect
-from cdbfs.demo.faults import Faults
 from cdbfs.demo.guard import Caller, Guard, is_browser
 from cdbfs.demo.routes import routes
 from cdbfs.demo.routes.call import Call
 from cdbfs.demo.routes.site import site_page
 from cdbfs.demo.search.shelf import Shelf
-from cdbfs.demo.sessions import Sessions, new_identifier
+from cdbfs.demo.sessions import new_identifier
 from cdbfs.demo.world import World
 
 _PREFIX = re.compile(r"^/(?:data|REST)(?:/archive)?(?=/|$)")
@@ -32,13 +30,11 @@ _NO_ROUTE = "*unknown*"
 class Application:
     """XNAT's REST interface over a world, in one dialect."""
 
-    def __init__(self, world: World, sessions: Sessions, faults: Faults, dialect: Dialect) -> None:
+    def __init__(self, world: World, guard: Guard) -> None:
         self.world = world
-        self.dialect = dialect
-        self._routes = routes(dialect)
-        self.sessions = sessions
-        self.faults = faults
-        self.guard = Guard(sessions, faults)
+        self.guard = guard
+        self.dialect = guard.dialect
+        self._routes = routes(self.dialect)
         self.searches = Shelf()
         rules = [Rule(_rule(route), endpoint=route) for route in self._routes]
         self._urls = Map(rules, strict_slashes=False, merge_slashes=False)
@@ -48,12 +44,10 @@ class Application:
         plain = normal_path(path)
         if plain.startswith("/data/JSESSION"):
             return "/data/JSESSION", {}
-        if not plain.startswith("/data"):
-            return _top(plain), {}
         try:
             endpoint, values = self._urls.bind("").match(plain)
         except (NotFound, MethodNotAllowed):
-            return _NO_ROUTE, {}
+            return _NO_ROUTE if plain.startswith("/data") else _top(plain), {}
         return str(endpoint), {name: str(value) for name, value in values.items()}
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -75,14 +69,16 @@ class Application:
             Call(request, world, caller, values, self.guard, self.dialect, self.searches), route
         )
         self._mark(response, caller)
+        if "Server" in response.headers:
+            response.headers["Server"] = f"Noelios-Restlet-Engine/{self.dialect.restlet}"
         return response
 
     def _answered(self, call: Call, route: str) -> Response:
         request = call.request
-        if request.method in ("POST", "PUT", "DELETE") and is_browser(request) and call.caller is not None:
+        if request.method in ("POST", "PUT", "DELETE") and is_browser(request) and not _may_write(call):
             return replies.restlet(500, _csrf_message(request))
         if route not in self._routes:
-            return replies.restlet(404) if route == _NO_ROUTE else site_page(route)
+            return replies.restlet(404) if route == _NO_ROUTE else site_page(call, route)
         handlers = self._routes[route]
         method = "GET" if request.method == "HEAD" else request.method
         if method not in handlers:
@@ -114,6 +110,14 @@ def _rule(route: str) -> str:
 
 def _top(path: str) -> str:
     return "/" + path.strip("/").partition("/")[0]
+
+
+def _may_write(call: Call) -> bool:
+    """A browser sends along the token of its session, lest another page's form write in its user's name."""
+    if call.caller is None:
+        return True
+    token = call.guard.sessions.csrf(call.caller.session)
+    return token is not None and call.request.values.get("XNAT_CSRF") == token
 
 
 def _csrf_message(request: Request) -> str:

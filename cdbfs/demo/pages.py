@@ -70,6 +70,14 @@ LOGIN_PAGE = (
 )
 
 
+def home(user: str) -> str:
+    """The page after a login, with what clients look for on it: who is logged in."""
+    return (
+        "<!DOCTYPE html>\r\n<html><head><title>XNAT</title></head><body>"
+        f'<span id="user_info">Logged in as: &nbsp;<a>{escape(user)}</a></span></body></html>\r\n'
+    )
+
+
 def restlet(status: int, message: str | None = None) -> str:
     """Restlet's status page; the message is not escaped, as XNAT does not escape it either."""
     text = message if message is not None else _RESTLET_MESSAGES.get(status, reason(status))
@@ -79,7 +87,7 @@ def restlet(status: int, message: str | None = None) -> str:
 def container(status: int, message: str | None = None) -> str:
     """The servlet container's error page."""
     title = f"HTTP Status {status} \u2013 {reason(status)}"
-    said = f"<p><b>Message</b> {escape(message, quote=False)}</p>" if message else ""
+    said = f"<p><b>Message</b> {_escaped(message)}</p>" if message else ""
     return (
         f'<!doctype html><html lang="en"><head><title>{title}</title><style type="text/css">{_STYLE}</style>'
         f'</head><body><h1>{title}</h1><hr class="line" /><p><b>Type</b> Status Report</p>{said}'
@@ -92,6 +100,11 @@ def report(title: str) -> str:
     """A stand-in for XNAT's HTML report of an item: what a request without ``format=`` gets."""
     name = escape(title)
     return f"<!DOCTYPE html>\r\n<html><head><title>{name}</title></head><body><h1>{name}</h1></body></html>\r\n"
+
+
+def _escaped(message: str) -> str:
+    """As Tomcat escapes: the slash too, and the apostrophe by its decimal number."""
+    return escape(message).replace("&#x27;", "&#39;").replace("/", "&#47;")
 
 
 def reason(status: int) -> str:

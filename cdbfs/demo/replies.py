@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import datetime, timezone
 
 from werkzeug.wrappers import Request, Response
 
@@ -96,6 +97,21 @@ def report(title: str) -> Response:
     return ChunkedResponse(body, headers={**headers, "Content-Language": "en-US"})
 
 
+def json_text(value: object) -> Response:
+    """JSON of a known length, as the services give it; tables and documents are of unknown length."""
+    return Response(
+        json.dumps(value, separators=(",", ":")), headers={**RESTLET, "Content-Type": "application/json"}
+    )
+
+
+def plain(body: str, status: int = 200, kind: str = "text/plain;charset=UTF-8") -> Response:
+    """An answer of newer servers' /xapi, which is not Restlet's; an empty one has no type."""
+    response = Response(body, status, headers={"Content-Type": kind})
+    if not body:
+        response.headers.pop("Content-Type", None)
+    return response
+
+
 def text(body: str) -> Response:
     return Response(body, headers={**RESTLET, "Content-Type": "text/plain;charset=ISO-8859-1"})
 
@@ -133,5 +149,10 @@ def redirect(location: str) -> Response:
     return response
 
 
-def html(page: str) -> Response:
-    return Response(page, headers={"Content-Type": "text/html;charset=ISO-8859-1"})
+def page(html: str, *, fresh: bool) -> Response:
+    """A page for people; a ``fresh`` one is not to be kept, and says when it was made in words of its own."""
+    headers = {"Content-Type": "text/html;charset=ISO-8859-1", "Content-Language": "en-US"}
+    if fresh:
+        now = datetime.now(timezone.utc).strftime("%a %b %d %H:%M:%S UTC %Y")
+        headers.update(_NO_CACHE, **{"Last-Modified": now})
+    return ChunkedResponse(html.encode("iso-8859-1", "xmlcharrefreplace"), headers=headers)

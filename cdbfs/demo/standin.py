@@ -1,4 +1,4 @@
-"""The stand-in server: a real HTTP server on loopback that answers as an XNAT 1.6 does.
+"""The stand-in server: a real HTTP server on loopback that answers as an XNAT does, 1.6 or 1.8.
 
 The public interface of ``cdbfs.demo``; used by the demo command and by tests. Every method may be called
 from any thread.
@@ -7,6 +7,7 @@ from any thread.
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable
 from types import TracebackType
@@ -15,13 +16,14 @@ from urllib.parse import unquote
 
 from werkzeug.wrappers import Request
 
-from cdbfs.demo import control
+from cdbfs.demo import control, tokens
 from cdbfs.demo.app import Application
 from cdbfs.demo.dataset import DataSet
 from cdbfs.demo.dialect import DIALECTS
 from cdbfs.demo.faults import Fault, Faults, make_fault
+from cdbfs.demo.guard import Guard
 from cdbfs.demo.http import Server
-from cdbfs.demo.sessions import Sessions
+from cdbfs.demo.sessions import LOCKED_SECONDS, SESSIONS_PER_USER, Sessions
 from cdbfs.demo.world import World
 
 _CONTROL = "/_control"
@@ -30,9 +32,11 @@ _CONTROL = "/_control"
 class StandIn:
     """A server over a data set. Use it as a context manager, or call ``start`` and ``stop``.
 
-    ``latency`` seconds pass before every answer; a session dies after ``session_seconds`` of no use; a
-    connection hangs for ``short_body_seconds`` when a range promised more than the file has; ``dialect`` is a
-    name of ``DIALECTS``.
+    ``latency`` seconds pass before every answer; a session dies after ``session_seconds`` of no use, and a
+    user has ``sessions_per_user`` at most. ``failed_logins`` wrong passwords in a row (0: any number;
+    None: as many as the dialect's) lock an account for ``locked_seconds``. Alias tokens last ``token_seconds``.
+    A connection hangs for ``short_body_seconds`` when a range promised more than the file has.
+    ``dialect`` is a name of ``DIALECTS``; ``clock`` gives the seconds of all these since 1970.
     """
 
     def __init__(
@@ -43,15 +47,28 @@ class StandIn:
         port: int = 0,
         latency: float = 0.0,
         session_seconds: float = 900.0,
+        sessions_per_user: int = SESSIONS_PER_USER,
+        failed_logins: int | None = None,
+        locked_seconds: float = LOCKED_SECONDS,
+        token_seconds: float = tokens.SECONDS,
         short_body_seconds: float = 60.0,
         dialect: str = "1.6",
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.latency = latency
         self.short_body_seconds = short_body_seconds
         self._address = (host, port)
-        self._sessions = Sessions(session_seconds)
+        traits = DIALECTS[dialect]
+        self._sessions = Sessions(
+            session_seconds,
+            per_user=sessions_per_user,
+            failed_logins=traits.failed_logins if failed_logins is None else failed_logins,
+            locked_seconds=locked_seconds,
+            clock=clock,
+        )
         self._faults = Faults()
-        self._app = Application(World(data), self._sessions, self._faults, DIALECTS[dialect])
+        guard = Guard(self._sessions, tokens.Tokens(clock, token_seconds), self._faults, traits)
+        self._app = Application(World(data), guard)
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._server: Server | None = None

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cdbfs.demo.dataset import DataSet
+from cdbfs.demo.dataset import DataSet, label_in
 from cdbfs.demo.tutorial import LABELS
+
+_PROJECT = "HCP_Q2"
 
 
 @dataclass(frozen=True)
@@ -19,15 +21,27 @@ class Stop:
     command: str
 
 
-def stops(data: DataSet, project: str = "HCP_Q2") -> list[Stop]:
-    """The tour through `project`, by the tutorial's first subject."""
-    subject = f"projects/{project}/subjects/{LABELS[0]}"
+def stops(data: DataSet) -> list[Stop]:
+    """The tour through HCP_Q2, by the tutorial's first subject; a short one where there is no such."""
+    has_it = any(label_in(subject, _PROJECT) == LABELS[0] for subject in data.subjects)
+    return _tutorial(data) if has_it and data.accounts[0].may_read(_PROJECT) else _any()
+
+
+def _any() -> list[Stop]:
+    return [
+        Stop("Projects are directories:", "ls projects"),
+        Stop("Tables are CSV, for R and pandas:", "head -qn 2 projects/*/subjects.csv | head -n 20"),
+    ]
+
+
+def _tutorial(data: DataSet) -> list[Stop]:
+    subject = f"projects/{_PROJECT}/subjects/{LABELS[0]}"
     scores = f"{subject}/experiments/{LABELS[0]}_NonToolbox"
-    every = f"projects/{project}/subjects/*/experiments/*_NonToolbox/scores"
+    every = f"projects/{_PROJECT}/subjects/*/experiments/*_NonToolbox/scores"
     tour = [
         Stop("Projects are directories:", "ls projects"),
-        Stop("and so are their subjects:", f"ls projects/{project}/subjects | wc -l"),
-        Stop("Tables are CSV, for R and pandas:", f"head -n 4 projects/{project}/subjects.csv"),
+        Stop("and so are their subjects:", f"ls projects/{_PROJECT}/subjects | wc -l"),
+        Stop("Tables are CSV, for R and pandas:", f"head -n 4 projects/{_PROJECT}/subjects.csv"),
         Stop("A subject's experiments:", f"ls {subject}/experiments"),
         Stop("One file a score, in groups:", f"ls {scores}/scores {scores}/scores/ER40"),
         Stop("Emotion recognition, correct answers of 40:", f"cat {scores}/scores/ER40/ER40_CR"),

@@ -40,6 +40,10 @@ class World:
                 self.experiments_in[project].append(experiment)
                 self._experiment_label[project, label_in(experiment, project) or ""].append(experiment)
 
+    def number_of(self, account: Account) -> int:
+        """The account's xdat_user_id; 1 and 2 are the administrator and the guest that every XNAT begins with."""
+        return account.number or 3 + self.data.accounts.index(account)
+
     def readable_project(self, account: Account, project: str) -> Project | None:
         found = self.projects.get(project)
         return found if found is not None and account.may_read(project) else None

@@ -27,7 +27,8 @@ _GROUPS = (
 )
 """By the path: the first that matches."""
 _ENDED = ("057", "058", "059", "574", "575", "576", "577", "578", "581")
-_UNNAMED = {"493": "reader"}
+_USERS = {"072": "mylogin", "493": "reader"}
+"""Whose request it was where the name does not tell it."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class Exchange:
     @property
     def user(self) -> str:
         """Who made the request: the recordings name the others, all the rest are mylogin's."""
-        words = [*self.name.split("-"), _UNNAMED.get(self.name[:3], "")]
-        return next((user for user in ("reader", "other", "admin") if user in words), "mylogin")
+        named = (user for user in ("reader", "other", "admin") if user in self.name.split("-"))
+        return _USERS.get(self.name[:3]) or next(named, "mylogin")
 
     @property
     def group(self) -> str:

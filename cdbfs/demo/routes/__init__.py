@@ -6,19 +6,20 @@ Nothing is kept; any thread.
 
 from __future__ import annotations
 
-from cdbfs.demo.dialect import V1_6, Dialect
-from cdbfs.demo.routes import documents, files, listings, search, sessions
+from cdbfs.demo.dialect import Dialect
+from cdbfs.demo.routes import documents, files, listings, search, sessions, site, tokens, xapi
 from cdbfs.demo.routes.call import Routes
 
 
 def routes(dialect: Dialect) -> Routes:
     """Route template -> method -> handler, of one dialect."""
-    only = sessions.ROUTES_1_6 if dialect is V1_6 else {}
     return {
+        **site.ROUTES,
         **sessions.ROUTES,
+        **tokens.ROUTES,
         **listings.ROUTES,
         **documents.ROUTES,
         **files.ROUTES,
         **search.ROUTES,
-        **only,
+        **(xapi.ROUTES if dialect.xapi else sessions.ROUTES_1_6),
     }
