@@ -1,14 +1,16 @@
 """Which columns a listing can have: XNAT's shortcut names, the schema paths behind them, the values.
 
-Used by ``listings``. The shortcut tables are what ``?fields=`` answers on XNAT 1.6.4. Pure functions and
-constants, any thread.
+Used by ``listings``. The shortcut tables are what ``?fields=`` answers on XNAT 1.6.4, and what newer servers
+add to it. Pure functions and constants, any thread.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from operator import attrgetter
 
 from cdbfs.demo.dataset import DataSet, DataType, Experiment, Project, Scan, Subject, label_in
+from cdbfs.demo.dialect import Dialect
 from cdbfs.demo.documents import DEMOGRAPHICS
 
 _DEMOGRAPHIC = "xnat:subjectData/demographics[@xsi:type=xnat:demographicData]/"
@@ -101,6 +103,44 @@ _SCAN = (
     *("documentation", "scanner", "modality", "frames", "xsiType", "fieldStrength"),
 )
 SCAN_PATHS = {name: f"xnat:imageScanData/{name}" for name in _SCAN}
+_SHORTCUTS: Mapping[str, Mapping[str, str]] = {
+    "project": PROJECT_PATHS,
+    "subject": SUBJECT_PATHS,
+    "experiment": EXPERIMENT_PATHS,
+    "scan": SCAN_PATHS,
+}
+_NEWER: Mapping[str, Mapping[str, str]] = {
+    "project": {"alias": "xnat:projectData/aliases/alias/alias", "note": "xnat:projectData/note"},
+    "subject": {},
+    "experiment": {"protocol": "xnat:experimentdata/protocol"},
+    "scan": {
+        name: f"xnat:imageScanData/{name}"
+        for name in ("scanTime", "coil", "marker", "stabilization", "insert_date", "insert_user", "last_modified")
+    },
+}
+
+
+def shortcuts(kind: str, dialect: Dialect) -> dict[str, str]:
+    """Column name -> schema path, of a kind of listing: project, subject, experiment or scan."""
+    older = {
+        "project": PROJECT_PATHS,
+        "subject": SUBJECT_PATHS,
+        "experiment": EXPERIMENT_PATHS,
+        "scan": SCAN_PATHS,
+    }
+    return {**older[kind], **(_NEWER[kind] if dialect.more_columns else {})}
+
+
+_NUMBERS = frozenset(
+    {"yob", "age", "education", "weight", "height", "gestational_age", "post_menstrual_age", "birth_weight"}
+)
+_DATES = frozenset({"date", "dob", "validation_date", "insert_date", "last_modified"})
+
+
+def kind_of(name: str) -> str:
+    """What a filter compares a column as: int, date or string."""
+    return "int" if name in _NUMBERS else "date" if name in _DATES else "string"
+
 
 PROJECT_DEFAULT = ("ID", "secondary_ID", "name", "description", "pi_firstname", "pi_lastname")
 SUBJECT_DEFAULT = ("ID", "project", "label", "insert_date", "insert_user")

@@ -48,6 +48,8 @@ class Dialect:
     """Filters narrow the list of projects, for all; where not, for administrators only."""
     sharing_project: bool
     """An experiment shared into a project is listed there with that project, and its subject's label there."""
+    more_columns: bool
+    """Listings know further column names."""
     subject_columns: bool
     """The site's experiments of one type have subject_ID and subject_label among the default columns."""
     bad_field: int
@@ -119,6 +121,7 @@ V1_6 = Dialect(
     filters_in_projects=False,
     filters_projects=True,
     sharing_project=False,
+    more_columns=False,
     subject_columns=False,
     bad_field=200,
     hidden_subjects=500,
@@ -156,6 +159,7 @@ V1_8 = Dialect(
     filters_in_projects=True,
     filters_projects=False,
     sharing_project=True,
+    more_columns=True,
     subject_columns=True,
     bad_field=500,
     hidden_subjects=403,

@@ -6,9 +6,10 @@ Seen on XNAT 1.6.4: ``{"items": [{"children", "meta", "data_fields"}]}``; inline
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timezone
 
-from cdbfs.demo.dataset import DataSet, Experiment, Project, Resource, Scan, Subject
+from cdbfs.demo.dataset import DataSet, Event, Experiment, Project, Resource, Scan, Subject
 from cdbfs.demo.documents import database_key, demographics
 
 
@@ -17,12 +18,21 @@ def experiment_json(data: DataSet, experiment: Experiment) -> dict[str, object]:
     return {"items": [_experiment_item(data, experiment)]}
 
 
-def subject_json(data: DataSet, subject: Subject, experiments: Iterable[Experiment]) -> dict[str, object]:
+def subject_json(
+    data: DataSet, subject: Subject, experiments: Iterable[Experiment], *, first_type_for_all: bool
+) -> dict[str, object]:
+    """``{"items": [...]}`` of a subject with its experiments.
+
+    ``first_type_for_all``, seen on XNAT 1.6.4: the experiments after the first get its type, and no children.
+    """
+    inside = [_experiment_item(data, e) for e in experiments]
+    if first_type_for_all:
+        inside[1:] = [{**item, "children": [], "meta": inside[0]["meta"]} for item in inside[1:]]
     known = {n: _number(v) for n, v in demographics(subject)}
     children = [
         _child("demographics", [_item("xnat:demographicData", known)]) if known else None,
         _child("sharing/share", [_subject_share_item(subject, p, label) for p, label in subject.shares]),
-        _child("experiments/experiment", [_experiment_item(data, e) for e in experiments]),
+        _child("experiments/experiment", inside),
     ]
     fields = {"project": subject.project, "ID": subject.id, "label": subject.label, "group": subject.group}
     return {"items": [_item("xnat:subjectData", fields, children)]}
@@ -47,6 +57,43 @@ def project_json(project: Project) -> dict[str, object]:
 
 def scan_json(experiment: Experiment, scan: Scan) -> dict[str, object]:
     return {"items": [_scan_item(experiment, scan)]}
+
+
+def history_json(experiment: Experiment) -> dict[str, object]:
+    """``{"events": [...]}``: what was done to an experiment, the latest first; times are milliseconds."""
+    return {
+        "events": [
+            {
+                "event_action": event.action,
+                "event_id": event.number,
+                "event_type": "WEB_SERVICE",
+                "event_date": event.date,
+                "changesets": [],
+                "event_user": event.user or experiment.insert_user,
+                "event_category": "DATA",
+                "event_status": "Complete",
+            }
+            for event in experiment.events or _told_by_dates(experiment)
+        ]
+    }
+
+
+def _told_by_dates(experiment: Experiment) -> Iterator[Event]:
+    made = _milliseconds(experiment.insert_date)
+    changed = _milliseconds(experiment.last_modified)
+    if changed > made:
+        yield Event(database_key(experiment.id, "changed"), changed, "Modified " + experiment.type)
+    for project, _ in reversed(experiment.shares):
+        yield Event(database_key(experiment.id, project), made, "Configured project sharing")
+    yield Event(database_key(experiment.id), made, "Added " + experiment.type)
+
+
+def _milliseconds(timestamp: str) -> int:
+    """Since 1970, of XNAT's ``2012-11-03 14:22:10.123``; 0 of what is none."""
+    try:
+        return int(datetime.fromisoformat(timestamp[:19]).replace(tzinfo=timezone.utc).timestamp() * 1000)
+    except ValueError:
+        return 0
 
 
 def _item(

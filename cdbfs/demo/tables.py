@@ -15,7 +15,7 @@ from xml.sax.saxutils import quoteattr
 
 @dataclass(frozen=True)
 class Table:
-    """Columns and rows of text; ``total`` says whether totalRecords is given.
+    """Columns and rows of text; ``total`` says whether totalRecords is given, ``meta`` what else is told.
 
     ``described`` is what JSON says of columns below ``Columns``, each with the column's name as ``key``; XML
     has the same in attributes of the column.
@@ -26,6 +26,7 @@ class Table:
     title: str = ""
     total: bool = True
     described: tuple[Mapping[str, str], ...] = ()
+    meta: tuple[tuple[str, str], ...] = ()
 
     def sorted(self, by: str, descending: bool) -> Table:
         """The table sorted by result columns, empty values last (first when descending)."""
@@ -38,11 +39,15 @@ class Table:
 def to_json(table: Table) -> bytes:
     rows = [dict(zip(table.columns, row)) for row in table.rows]
     result = json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
-    meta = f', "totalRecords": "{len(table.rows)}"' if table.total else ""
-    title = f',"title": {json.dumps(table.title)}' if table.title else ""
+    meta = [*table.meta]
+    if table.total:
+        meta.append(("totalRecords", str(len(table.rows))))
+    if table.title:
+        meta.append(("title", table.title))
+    told = ",".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in meta)
     described = json.dumps(list(map(dict, table.described)), ensure_ascii=False, separators=(",", ":"))
     columns = f'"Columns":{described},' if table.described else ""
-    return f'{{"ResultSet":{{{columns}"Result":{result}{meta}{title}}}}}'.encode()
+    return f'{{"ResultSet":{{{columns}"Result":{result}{", " if told else ""}{told}}}}}'.encode()
 
 
 def to_csv(table: Table) -> bytes:

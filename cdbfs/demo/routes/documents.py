@@ -51,7 +51,8 @@ def _subject(call: Call, subject: Subject) -> Response:
     data = call.world.data
     listed = [e for e in call.world.experiments_of.get(subject.id, []) if call.world.readable(call.account, e)]
     if kind == "json":
-        return replies.item_json(items.subject_json(data, subject, listed))
+        quirk = call.dialect.first_type_for_all
+        return replies.item_json(items.subject_json(data, subject, listed, first_type_for_all=quirk))
     return replies.xml(documents.subject_xml(data, subject, listed, hidden=call.hidden))
 
 
@@ -59,7 +60,8 @@ def experiment_document(call: Call) -> Response:
     experiment = experiment_of(call)
     if experiment is None:
         return replies.restlet(404, NO_EXPERIMENT)
-    kind = replies.document_format(call.request, "html" if "subject" in call.values else "xml")
+    default = "html" if "subject" in call.values else call.dialect.experiment_format
+    kind = replies.document_format(call.request, default)
     if kind == "json":
         return replies.item_json(items.experiment_json(call.world.data, experiment))
     if kind == "html":
@@ -82,6 +84,34 @@ def scan_document(call: Call) -> Response:
     return replies.xml(documents.scan_xml(call.world.data, experiment, scan, hidden=call.hidden))
 
 
+def experiment_history(call: Call) -> Response:
+    experiment = experiment_of(call)
+    if experiment is None:
+        return replies.restlet(404, NO_EXPERIMENT)
+    return replies.item_json(items.history_json(experiment))
+
+
+def item_status(call: Call) -> Response:
+    """Nothing here is in quarantine."""
+    if "experiment" in call.values:
+        return replies.text("active") if experiment_of(call) is not None else replies.restlet(404, NO_EXPERIMENT)
+    found = subject_document(call)
+    return replies.text("active") if found.status_code == 200 else found
+
+
+def put_subject(call: Call) -> Response:
+    """Refused: what is published here changes only as a whole.
+
+    Seen on XNAT 1.6.4: one who cannot read the project is told that the record names none, and others who
+    may not write get 403.
+    """
+    if call.project_readable():
+        return replies.restlet(403)
+    response = replies.restlet(422, "Submitted subject record must include the project attribute.")
+    response.headers.pop("Vary")
+    return response
+
+
 def unknown_below_project(call: Call) -> Response:
     return replies.restlet(400)
 
@@ -89,13 +119,17 @@ def unknown_below_project(call: Call) -> Response:
 ROUTES: Routes = {
     "/data/projects/{project}": {"GET": project_document},
     "/data/projects/{project}/{unknown}": {"GET": unknown_below_project},
-    "/data/projects/{project}/subjects/{subject}": {"GET": subject_document},
+    "/data/projects/{project}/subjects/{subject}": {"GET": subject_document, "PUT": put_subject},
+    "/data/projects/{project}/subjects/{subject}/status": {"GET": item_status},
     "/data/projects/{project}/subjects/{subject}/experiments/{experiment}": {"GET": experiment_document},
     "/data/projects/{project}/subjects/{subject}/experiments/{experiment}/scans/{scan}": {"GET": scan_document},
     "/data/projects/{project}/experiments/{experiment}": {"GET": experiment_document},
     "/data/projects/{project}/experiments/{experiment}/scans/{scan}": {"GET": scan_document},
     "/data/subjects/{subject}": {"GET": subject_document},
     "/data/subjects/{subject}/experiments": {"GET": subject_document},
+    "/data/subjects/{subject}/status": {"GET": item_status},
     "/data/experiments/{experiment}": {"GET": experiment_document},
+    "/data/experiments/{experiment}/history": {"GET": experiment_history},
+    "/data/experiments/{experiment}/status": {"GET": item_status},
     "/data/experiments/{experiment}/scans/{scan}": {"GET": scan_document},
 }
