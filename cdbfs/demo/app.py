@@ -14,7 +14,7 @@ from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
-from cdbfs.demo import pages, ranges, replies
+from cdbfs.demo import ranges, replies
 from cdbfs.demo.guard import Caller, Guard, is_browser
 from cdbfs.demo.routes import routes
 from cdbfs.demo.routes.call import Call
@@ -69,6 +69,8 @@ class Application:
             Call(request, world, caller, values, self.guard, self.dialect, self.searches), route
         )
         self._mark(response, caller)
+        if request.method not in ("GET", "HEAD"):
+            response.headers.pop("Vary", None)  # only what is read has variants
         if "Server" in response.headers:
             response.headers["Server"] = f"Noelios-Restlet-Engine/{self.dialect.restlet}"
         return response
@@ -76,9 +78,9 @@ class Application:
     def _answered(self, call: Call, route: str) -> Response:
         request = call.request
         if request.method in ("POST", "PUT", "DELETE") and is_browser(request) and not _may_write(call):
-            return replies.restlet(500, _csrf_message(request))
+            return replies.not_made(500, _csrf_message(request))
         if route not in self._routes:
-            return replies.restlet(404) if route == _NO_ROUTE else site_page(call, route)
+            return replies.not_made(404) if route == _NO_ROUTE else site_page(call, route)
         handlers = self._routes[route]
         method = "GET" if request.method == "HEAD" else request.method
         if method not in handlers:
@@ -86,7 +88,7 @@ class Application:
         try:
             response = handlers[method](call)
         except replies.Unacceptable:
-            return _unacceptable()
+            return replies.unacceptable()
         return ranges.of_stream(request, response) if response.status_code == 200 else response
 
     def _mark(self, response: Response, caller: Caller | None) -> None:
@@ -126,7 +128,3 @@ def _csrf_message(request: Request) -> str:
         f"java.lang.Exception: Invalid submit value ({request.method} on URL: {request.base_url} from"
         f" {request.remote_addr} user: {request.remote_addr}\nHeaders:\n{lines}"
     )
-
-
-def _unacceptable() -> Response:
-    return replies.container(406, pages.NOT_ACCEPTABLE)

@@ -93,7 +93,7 @@ class Guard:
     def _unknown(self, request: Request, data: DataSet, path: str, cookie: str | None) -> Response:
         identifier = new_identifier()
         if path.startswith("/data/JSESSION"):
-            response = replies.restlet(401)
+            response = replies.not_made(401)
             response.headers["WWW-Authenticate"] = 'Basic realm="XNAT Protected Area"'
             self.mark(response, identifier)
             return response

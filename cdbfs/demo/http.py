@@ -322,7 +322,9 @@ def _shortened(answer: Answer, count: int) -> Answer:
 
 def _container_answer(status: int, message: str | None) -> Answer:
     page = pages.container(status, message)
-    return _plain(f"{status} {pages.reason(status)}", "text/html;charset=utf-8", page)
+    answer = _plain(f"{status} {pages.reason(status)}", "text/html;charset=utf-8", page)
+    answer.headers.append(("Content-Language", "en"))
+    return answer
 
 
 def _plain(status: str, kind: str, text: str) -> Answer:

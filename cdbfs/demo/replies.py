@@ -92,9 +92,9 @@ def item_json(item: Mapping[str, object]) -> Response:
 
 
 def report(title: str) -> Response:
-    headers = {**RESTLET, **_NO_CACHE, "Content-Type": "text/html;charset=ISO-8859-1"}
-    body = pages.report(title).encode("iso-8859-1", "xmlcharrefreplace")
-    return ChunkedResponse(body, headers={**headers, "Content-Language": "en-US"})
+    response = page(pages.report(title), fresh=True)
+    response.headers.update(RESTLET)
+    return response
 
 
 def json_text(value: object) -> Response:
@@ -131,10 +131,26 @@ def nothing(kind: str = "") -> Response:
     return response
 
 
+def not_made(status: int, message: str | None = None) -> Response:
+    """Restlet's refusal where the resource could not even be made: no Vary, and no ranges if that failed."""
+    response = restlet(status, message)
+    response.headers.pop("Vary")
+    if status >= 500:
+        response.headers.pop("Accept-Ranges")
+    return response
+
+
 def restlet(status: int, message: str | None = None) -> Response:
     body = pages.restlet(status, message).encode("iso-8859-1", "xmlcharrefreplace")
     headers = {**RESTLET, "Content-Type": "text/html;charset=ISO-8859-1"}
     return Response(body, status, headers=headers)
+
+
+def unacceptable() -> Response:
+    """Restlet's 406, with the container's page."""
+    response = container(406, pages.NOT_ACCEPTABLE)
+    response.headers.update({name: RESTLET[name] for name in ("Accept-Ranges", "Server")})
+    return response
 
 
 def container(status: int, message: str | None = None) -> Response:

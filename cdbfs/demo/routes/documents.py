@@ -22,7 +22,7 @@ _NOT_IN_PROJECT = (
 def project_document(call: Call) -> Response:
     project = call.world.readable_project(call.account, call.values["project"])
     if project is None:
-        return replies.restlet(404)
+        return replies.not_made(404)
     kind = replies.document_format(call.request, "html")
     if kind == "json":
         return replies.item_json(items.project_json(project))
@@ -107,9 +107,7 @@ def put_subject(call: Call) -> Response:
     """
     if call.project_readable():
         return replies.restlet(403)
-    response = replies.restlet(422, "Submitted subject record must include the project attribute.")
-    response.headers.pop("Vary")
-    return response
+    return replies.restlet(422, "Submitted subject record must include the project attribute.")
 
 
 def unknown_below_project(call: Call) -> Response:

@@ -37,7 +37,7 @@ def resource_list(call: Call) -> Response:
     try:
         held = resources_of(call, holders_of(call))
     except NoProject:
-        return replies.restlet(404)
+        return replies.not_made(404)
     return replies.table(call.request, resource_table(held))
 
 
@@ -46,7 +46,7 @@ def catalog(call: Call) -> Response:
     try:
         held = resources_of(call, holders_of(call))
     except NoProject:
-        return replies.restlet(404)
+        return replies.not_made(404)
     if not held:
         return replies.restlet(404, NO_CATALOG)
     body = catalog_xml(call.world.data, held[0][1], sizes=call.dialect.catalog_sizes)

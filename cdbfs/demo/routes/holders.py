@@ -156,7 +156,7 @@ def guarded(handler: Handler) -> Handler:
         try:
             response = handler(call)
         except NoProject:
-            response = replies.restlet(404, "Unable to identify project")
+            response = replies.not_made(404, "Unable to identify project")
         except Refused as refusal:
             response = refusal.response
         if response.status_code == 404 and call.dialect.accepts_not_found and flag(call, "accept-not-found"):

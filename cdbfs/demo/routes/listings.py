@@ -36,7 +36,7 @@ def subject_list(call: Call) -> Response:
 
 def project_subject_list(call: Call) -> Response:
     if not call.project_readable():
-        return replies.restlet(call.dialect.hidden_subjects if call.project_visible() else 404)
+        return replies.restlet(call.dialect.hidden_subjects) if call.project_visible() else replies.not_made(404)
     project = call.values["project"]
     return _subjects(call, call.world.subjects_in[project], project)
 
@@ -79,7 +79,7 @@ def subject_experiment_list(call: Call) -> Response:
         return _no_project(call)
     subject = call.world.subject_in(project, name)
     if subject is None:
-        return replies.restlet(404, f"Unable to identify subject {name}")
+        return replies.not_made(404, f"Unable to identify subject {name}")
     own = call.world.experiments_of.get(subject.id, [])
     return _experiments(call, [e for e in own if label_in(e, project) is not None], project)
 
@@ -87,7 +87,7 @@ def subject_experiment_list(call: Call) -> Response:
 def _no_project(call: Call) -> Response:
     if call.project_visible():
         return replies.restlet(403)
-    return replies.restlet(404, f"Unable to identify project {call.values['project']}")
+    return replies.not_made(404, f"Unable to identify project {call.values['project']}")
 
 
 def _experiments(call: Call, listed: list[Experiment], project: str) -> Response:
@@ -114,7 +114,7 @@ def scan_list(call: Call) -> Response:
     """Seen on XNAT 1.6.4: an unknown, an unreadable and a non-image experiment are answered alike."""
     experiment = experiment_of(call)
     if experiment is None or not is_image(call, experiment):
-        return replies.restlet(call.dialect.no_scans)
+        return replies.not_made(call.dialect.no_scans)
     found = experiment
     return _listing(call, lambda: listings.scan_table(call.world, found, _asked(call)))
 
@@ -123,7 +123,7 @@ def assessor_list(call: Call) -> Response:
     """Image assessors: there are none here, and XNAT 1.6.4 does not format an empty listing of them."""
     experiment = experiment_of(call)
     if experiment is None or not is_image(call, experiment):
-        return replies.restlet(call.dialect.no_scans)
+        return replies.not_made(call.dialect.no_scans)
     return replies.table(call.request, listings.no_assessors())
 
 

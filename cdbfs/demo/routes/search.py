@@ -231,7 +231,9 @@ def _saved(call: Call, name: str, missing: int) -> Search | Response:
         displays = _displays(call)
         display = displays.get(name[1:])
         if display is None:
-            return replies.restlet(call.dialect.no_search)
+            refusal = replies.restlet(call.dialect.no_search)
+            refusal.headers.pop("Accept-Ranges")  # as all that Restlet's server side threw out
+            return refusal
         return bundles.default_search(display, displays, call.query.get("dv", "listing"))
     saved = call.searches.saved(name)
     if saved is None:

@@ -52,7 +52,7 @@ def services_auth(call: Call) -> Response:
     if call.dialect.services_auth_tells:
         response = replies.text(made.session) if made is not None else replies.restlet(401, _FAILED)
     else:
-        response = replies.nothing() if made is not None else replies.restlet(500, "Bad credentials")
+        response = replies.nothing() if made is not None else replies.not_made(500, "Bad credentials")
     call.guard.mark(response, made.session if made is not None else new_identifier())
     return response
 
@@ -61,7 +61,7 @@ _FAILED = "Authentication failed: Login attempt failed. Please try again."
 
 
 def no_services_auth(call: Call) -> Response:
-    return replies.restlet(500 if call.dialect.services_auth_tells else 404)
+    return replies.not_made(500 if call.dialect.services_auth_tells else 404)
 
 
 def user_list(call: Call) -> Response:
