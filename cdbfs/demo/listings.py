@@ -243,6 +243,7 @@ def root_type(world: World, query: Query, names: Iterable[str]) -> DataType | No
 
 def _experiment_headers(root: DataType | None, names: Sequence[str], asked: Asked) -> tuple[str, ...]:
     """The columns in the server's order: key, subject assessor, subject, type, experiment."""
+    paths = col.shortcuts("experiment", asked.dialect)
     wanted = list(names)
     if root is None:
         key = "xnat:subjectassessordata/id" if asked.project else "ID"
@@ -253,13 +254,13 @@ def _experiment_headers(root: DataType | None, names: Sequence[str], asked: Aske
         if root.image and "subject_label" in wanted and "subject_ID" not in wanted:
             wanted.append(f"{root.name.lower()}/subject_id")
         wanted = [n.lower() if "/" in n else n for n in wanted]
-    return tuple(_unique([key, *sorted(wanted, key=_rank)]))
+    return tuple(_unique([key, *sorted(wanted, key=lambda name: _rank(name, paths))]))
 
 
-def _rank(name: str) -> int:
+def _rank(name: str, paths: Mapping[str, str]) -> int:
     if "/" in name:
         return 0 if name.endswith("/subject_id") else 3
-    path = col.EXPERIMENT_PATHS[name].lower()
+    path = paths[name].lower()
     for rank, element in enumerate(("xnat:subjectassessordata/", "xnat:subjectdata/")):
         if path.startswith(element):
             return rank + 1
