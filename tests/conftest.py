@@ -13,7 +13,7 @@ from tests.views import MemoryView, MountView, View, in_memory, mounted
 from tests.worlds import World, worlds
 
 
-@pytest.fixture(scope="session", params=worlds(), ids=lambda world: world.name)
+@pytest.fixture(scope="session", params=worlds(), ids=lambda world: f"{world.name}-{world.dialect}")
 def world(request: pytest.FixtureRequest) -> World:
     found: World = request.param
     return found
@@ -22,7 +22,7 @@ def world(request: pytest.FixtureRequest) -> World:
 @pytest.fixture(scope="session")
 def world_server(world: World) -> Iterator[StandIn]:
     """A server that nobody changes."""
-    with StandIn(world.data) as server:
+    with world.server() as server:
         yield server
 
 
@@ -31,7 +31,7 @@ def view(
     request: pytest.FixtureRequest, world: World, world_server: StandIn, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[View]:
     """The tree of `world`, in memory or mounted."""
-    scratch = tmp_path_factory.mktemp(f"{world.name}-{request.param}")
+    scratch = tmp_path_factory.mktemp(f"{world.name}-{world.dialect}-{request.param}")
     if request.param == "memory":
         with in_memory(world_server, world.login, scratch / "cache") as runtime:
             yield MemoryView(runtime)
@@ -40,16 +40,23 @@ def view(
             yield MountView(directory)
 
 
+@pytest.fixture(scope="session", params=["1.6", "1.8"])
+def dialect(request: pytest.FixtureRequest) -> str:
+    """Each dialect of the stand-in in turn: what uses a server of the tutorial's data runs on both."""
+    found: str = request.param
+    return found
+
+
 @pytest.fixture(scope="session")
-def tutorial() -> World:
+def tutorial(dialect: str) -> World:
     """The tutorial's 144 subjects."""
-    return World("tutorial", connectomedb())
+    return World("tutorial", connectomedb(), dialect)
 
 
 @pytest.fixture
 def server(tutorial: World) -> Iterator[StandIn]:
     """A server of the tutorial's data of the test's own."""
-    with StandIn(tutorial.data) as running:
+    with tutorial.server() as running:
         yield running
 
 
@@ -65,7 +72,7 @@ def mount_point(tutorial: World, tmp_path_factory: pytest.TempPathFactory) -> It
     """A mount of the tutorial's data that all tests share: they only look."""
     scratch = tmp_path_factory.mktemp("shared")
     with (
-        StandIn(tutorial.data) as server,
+        tutorial.server() as server,
         mounted(server, tutorial.login, scratch / "m", scratch / "cache") as directory,
     ):
         yield directory

@@ -1,11 +1,11 @@
-"""The data sets that the suite runs on: the tutorial's, with another seed, and one that shares nothing with it."""
+"""What the suite runs on: the data of the tutorial, with another seed, and of another laboratory; two dialects."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from cdbfs.credentials import Credentials
-from cdbfs.demo import DataSet, DataSetBuilder, Experiment, Subject, connectomedb
+from cdbfs.demo import DataSet, DataSetBuilder, Experiment, StandIn, Subject, connectomedb
 from cdbfs.demo.dataset import label_in
 
 ODD_DOCUMENT = b"""<?xml version="1.0" encoding="UTF-8"?>
@@ -26,10 +26,15 @@ ODD_DOCUMENT = b"""<?xml version="1.0" encoding="UTF-8"?>
 
 @dataclass(frozen=True)
 class World:
-    """A data set, and the login that looks at it."""
+    """A data set, the dialect of the server that has it, and the login that looks at it."""
 
     name: str
     data: DataSet
+    dialect: str = "1.6"
+
+    def server(self) -> StandIn:
+        """A server of it, not yet started."""
+        return StandIn(self.data, dialect=self.dialect)
 
     @property
     def login(self) -> Credentials:
@@ -45,6 +50,10 @@ class World:
         found = [(label_in(subject, project), subject) for subject in self.data.subjects]
         named = [(label, subject) for label, subject in found if label is not None]
         return sorted(named, key=lambda pair: (pair[0], pair[1].id))
+
+    def listed_project(self, experiment: Experiment, project: str) -> str:
+        """The project that a project's listing names for an experiment: newer servers do not tell its owner."""
+        return experiment.project if self.dialect == "1.6" else project
 
     def experiments(self, project: str) -> list[tuple[str, Experiment]]:
         """(label in the project, experiment), sorted as the tables are."""
@@ -93,7 +102,9 @@ def elsewhere() -> DataSet:
 
 def worlds() -> list[World]:
     return [
-        World("tutorial", connectomedb(24)),
-        World("seed7", connectomedb(10, seed=7)),
-        World("elsewhere", elsewhere()),
+        World("tutorial", connectomedb(24), "1.6"),
+        World("tutorial", connectomedb(24), "1.8"),
+        World("seed7", connectomedb(10, seed=7), "1.8"),
+        World("elsewhere", elsewhere(), "1.6"),
+        World("elsewhere", elsewhere(), "1.8"),
     ]

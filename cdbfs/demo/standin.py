@@ -118,6 +118,11 @@ class StandIn:
         return f"http://{host!s}:{port}"
 
     @property
+    def dialect(self) -> str:
+        """The name of the dialect."""
+        return self._app.dialect.name
+
+    @property
     def control(self) -> str:
         """The URL below which the control interface answers."""
         return self.url + _CONTROL

@@ -220,7 +220,11 @@ class Session:
             renewal.set_exception(error)
 
     def _log_in(self, deadline: float) -> str:
-        """GET /data/JSESSION: the body is the bare session id; 401 is a refusal, on every version."""
+        """GET /data/JSESSION: the body is the bare session id; 401 is a refusal, on every version.
+
+        Newer servers (xnat 1.8) give anybody a session, also where it opens nothing: a guest's is looked at.
+        """
+        ends = time.monotonic() + deadline
         with self._lock:
             self.logins += 1
         credentials = self._credentials
@@ -241,6 +245,8 @@ class Session:
         jsession = answer.body.decode("latin-1").split(";")[0].strip()
         if answer.is_html or not SESSION_ID.match(jsession):
             raise ServerFault(f"the login got a page, no session; is {self.http.url} an XNAT server's address?")
+        if credentials is None and not self._lives(jsession, ends):
+            raise LoginRefused(self._refusal_text())
         return jsession
 
     def _redirect_text(self, location: str) -> str:

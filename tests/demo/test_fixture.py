@@ -70,6 +70,22 @@ def test_what_stands_beside_the_file_adds_values_and_items(tmp_path: Path) -> No
     assert [(e.number, e.action) for e in data.experiments[0].events] == [(3, "Added")]
 
 
+def test_files_are_added_to_by_their_address(tmp_path: Path) -> None:
+    file = {"Name": "a.txt", "Size": "2", "collection": "R", "URI": "/data/experiments/E1/resources/4/files/a.txt"}
+    own = {"Name": "p.txt", "Size": "3", "collection": "D", "URI": "/data/projects/P1/resources/5/files/p.txt"}
+    held = {**HELD, "experiments": [{**HELD["experiments"][0], "files": [file]}]}
+    more = {
+        "projects": [{"ID": "P1", "files": [{**own, "text": "abc"}]}],
+        "experiments": [{"ID": "E1", "files": [{"URI": file["URI"], "text": "xy", "event": 9}]}],
+    }
+    data = fixture.load(written(tmp_path, held, more))
+    (session,) = data.content_of(data.experiments[0]).resources
+    (project,) = data.projects[0].resources
+    assert (session.key, session.label, project.key, project.label) == (4, "R", 5, "D")
+    assert [(f.path, f.data(), f.event) for f in session.files] == [("a.txt", b"xy", 9)]
+    assert [(f.path, f.data()) for f in project.files] == [("p.txt", b"abc")]
+
+
 @pytest.mark.parametrize(
     ("held", "words"),
     [

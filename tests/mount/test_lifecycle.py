@@ -258,7 +258,7 @@ def test_ctrl_c_ends_a_reader_at_once(command: list[str], server: StandIn, fresh
 
 
 def test_a_server_that_is_gone_is_told_and_comes_back(tutorial: World, tmp_path: Path) -> None:
-    with StandIn(tutorial.data) as server:
+    with tutorial.server() as server:
         port = int(server.url.rpartition(":")[2])
         with mounted(server, tutorial.login, tmp_path / "m", tmp_path / "cache", listing_ttl="0") as mount:
             listed = os.listdir(mount / "projects/HCP_Q2/subjects")
@@ -268,7 +268,7 @@ def test_a_server_that_is_gone_is_told_and_comes_back(tutorial: World, tmp_path:
                 os.listdir(mount / "projects/HCP_Q1/subjects")
             assert caught.value.errno == errno.EHOSTUNREACH
             wait_until(lambda: "EHOSTUNREACH" in (mount / ".cdbfs/errors").read_text())
-            with StandIn(tutorial.data, port=port):
+            with StandIn(tutorial.data, port=port, dialect=tutorial.dialect):
                 wait_until(lambda: _subjects(mount, "HCP_Q1") == 76)
 
 

@@ -12,7 +12,7 @@ from cdbfs.demo import StandIn, connectomedb, document
 from tests.views import mounted
 from tests.worlds import World
 
-OWN_AFFAIRS = ("JSESSION", "/data/version")
+OWN_AFFAIRS = ("JSESSION", "/data/version", "/xapi/siteConfig/buildInfo")
 
 
 def asked(server: StandIn) -> dict[str, int]:

@@ -18,7 +18,6 @@ from pathlib import Path
 import pytest
 
 from cdbfs.config import parse_options
-from cdbfs.demo import StandIn
 from tests.views import mounted
 from tests.worlds import World
 
@@ -117,7 +116,7 @@ def as_nobody(*command: str) -> subprocess.CompletedProcess[str]:
 def test_others_get_in_only_where_they_are_let(tutorial: World, tmp_path: Path) -> None:
     if os.geteuid() != 0:
         return  # an ordinary user cannot become another one to try
-    with tempfile.TemporaryDirectory() as open_directory, StandIn(tutorial.data) as server:
+    with tempfile.TemporaryDirectory() as open_directory, tutorial.server() as server:
         os.chmod(open_directory, 0o755)
         point = Path(open_directory, "m")
         table = str(point / "projects/HCP_Q2/subjects.csv")

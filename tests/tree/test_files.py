@@ -129,7 +129,7 @@ def test_experiments_csv(view: View, world: World) -> None:
                 e.id,
                 here.get(e.subject_id, owners[e.subject_id]),
                 e.subject_id,
-                *(e.type, e.project, e.date, e.insert_date, e.last_modified),
+                *(e.type, world.listed_project(e, project), e.date, e.insert_date, e.last_modified),
             )
             for label, e in world.experiments(project)
         ]

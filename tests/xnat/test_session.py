@@ -434,6 +434,15 @@ def test_a_guest_who_is_not_let_in_is_told_how_to_log_in() -> None:
         session.login()
 
 
+def test_a_guests_session_that_opens_nothing_is_a_refusal() -> None:
+    """Newer servers give anybody a session, also where a login is required."""
+    session, fake = login_answered(lambda r: Reply(200, b"G1") if r.target == LOGIN_PATH else DENIED, None)
+    for _ in range(2):
+        with pytest.raises(LoginRefused, match="CDBFS_USER and CDBFS_PASSWORD"):
+            session.login()
+    assert [request.target for request in fake.requests] == [LOGIN_PATH, AUTH_PATH]
+
+
 def test_a_login_of_many_alphabets_and_colons_gets_in(stand_in: StandIn) -> None:
     session = Session(Http(stand_in.url), Credentials("jürgen", "pä:ß wörd:€"))
     assert session.get(ROUTE, "/data/projects", {"format": "json"}).status == 200

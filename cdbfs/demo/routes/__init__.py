@@ -21,5 +21,5 @@ def routes(dialect: Dialect) -> Routes:
         **documents.ROUTES,
         **files.ROUTES,
         **search.ROUTES,
-        **(xapi.ROUTES if dialect.xapi else sessions.ROUTES_1_6),
+        **(xapi.ROUTES if dialect.xapi else {}),
     }

@@ -40,7 +40,8 @@ def _csrf(call: Call) -> str:
 
 
 def version(call: Call) -> Response:
-    return replies.text(call.dialect.version)
+    """Newer servers tell it at /xapi/siteConfig/buildInfo only."""
+    return replies.text(call.dialect.version) if not call.dialect.xapi else replies.not_made(404)
 
 
 def services_auth(call: Call) -> Response:
@@ -84,5 +85,5 @@ ROUTES: Routes = {
     "/data/auth": {"GET": auth},
     "/data/services/auth": {"PUT": services_auth, "POST": services_auth, "GET": no_services_auth},
     "/data/users": {"GET": user_list},
+    "/data/version": {"GET": version},
 }
-ROUTES_1_6: Routes = {"/data/version": {"GET": version}}
