@@ -42,7 +42,10 @@ def view(
 
 @pytest.fixture(scope="session", params=["1.6", "1.8"])
 def dialect(request: pytest.FixtureRequest) -> str:
-    """Each dialect of the stand-in in turn: what uses a server of the tutorial's data runs on both."""
+    """Each dialect of the stand-in in turn: what uses a server of the tutorial's data runs on both.
+
+    One is enough: @pytest.mark.parametrize("dialect", ["1.6"], indirect=True).
+    """
     found: str = request.param
     return found
 

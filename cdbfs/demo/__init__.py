@@ -1,4 +1,4 @@
-"""A stand-in for ConnectomeDB: an XNAT 1.6 server on loopback with synthetic data.
+"""A stand-in for ConnectomeDB: an XNAT server, as 1.6 or as 1.8, on loopback with synthetic data.
 
 Used by the demo command and by tests. Importing this package is cheap and needs nothing but the standard
 library; ``StandIn`` needs werkzeug (the extra ``cdbfs[demo]``) and is imported when it is first asked for.
