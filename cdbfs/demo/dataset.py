@@ -186,6 +186,8 @@ class Experiment:
     document: bytes | None = None
     events: tuple[Event, ...] = ()
     """Its history, the latest first; empty: what its dates and shares tell."""
+    listed_in: tuple[str, ...] = ()
+    """The projects of ``shares`` as searches list them, where the database has them in an order of its own."""
 
 
 @dataclass(frozen=True)

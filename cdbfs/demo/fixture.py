@@ -216,6 +216,7 @@ def _experiment(held: Mapping[str, Any], scan_keys: Iterator[int]) -> Experiment
         last_modified=held.get("last_modified", ""),
         insert_user=held.get("insert_user", "mylogin"),
         content=_content(held, scan_keys),
+        listed_in=tuple(held.get("listed_in", ())),
         events=tuple(Event(**event) for event in held.get("events", ())),
     )
 

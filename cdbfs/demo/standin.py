@@ -35,7 +35,8 @@ class StandIn:
     ``latency`` seconds pass before every answer; a session dies after ``session_seconds`` of no use, and a
     user has ``sessions_per_user`` at most. ``failed_logins`` wrong passwords in a row (0: any number;
     None: as many as the dialect's) lock an account for ``locked_seconds``. Alias tokens last ``token_seconds``.
-    A connection hangs for ``short_body_seconds`` when a range promised more than the file has.
+    A connection hangs for ``short_body_seconds`` when a range promised more than the file has (the recorded
+    server's for 60).
     ``dialect`` is a name of ``DIALECTS``; ``clock`` gives the seconds of all these since 1970.
     """
 
@@ -51,7 +52,7 @@ class StandIn:
         failed_logins: int | None = None,
         locked_seconds: float = LOCKED_SECONDS,
         token_seconds: float = tokens.SECONDS,
-        short_body_seconds: float = 60.0,
+        short_body_seconds: float = 2.0,
         dialect: str = "1.6",
         clock: Callable[[], float] = time.time,
     ) -> None:

@@ -224,17 +224,13 @@ def _json(text: str) -> Any:
     parsed = json.loads(_settled(text))
     if "ResultSet" in parsed:
         result = parsed["ResultSet"]
-        for version in result.get("versions", {}).get("DisplayVersions", {}).get("versions", ()):
-            # The real server fills these in as it comes to need them; three other exchanges show them all.
-            version["fields"] = [{n: v for n, v in field.items() if n != "header"} for field in version["fields"]]
         return {**result, "Result": sorted(result["Result"], key=lambda row: json.dumps(row, sort_keys=True))}
     return [_item(item) for item in parsed["items"]] if "items" in parsed else parsed
 
 
 def _settled(text: str) -> str:
-    """A body without the time in a view's name, and with the projects of an item in one order."""
-    text = _VIEW.sub("_mylogin_<ms>", text)
-    return re.sub(r"<\w+>(?:,<\w+>)+", lambda found: ",".join(sorted(found[0].split(","))), text)
+    """A body without the time in a view's name."""
+    return _VIEW.sub("_mylogin_<ms>", text)
 
 
 _KEYS = re.compile(r"^xnat_.*_id$", re.IGNORECASE)

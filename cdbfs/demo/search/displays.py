@@ -28,7 +28,10 @@ class Displays:
     """The display documents of a world, by element."""
 
     def __init__(self, world: World) -> None:
-        known = dict.fromkeys([*standard.TITLES, *world.types])
+        titles = list(standard.TITLES)
+        place = titles.index(standard.FIRST_AFTER_SITE)
+        own = [element for element in world.types if element not in standard.TITLES]
+        known = [*titles[:place], *own, *titles[place:]]
         self._displays = {element: _display(world, element) for element in known}
 
     def __iter__(self) -> Iterator[Display]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from html import escape
 
 from cdbfs.demo import tables
@@ -64,7 +64,7 @@ def _field_rows(display: Display, projects: Iterable[str]) -> Iterator[tuple[str
 def fields_json(table: Table, display: Display, displays: Displays) -> bytes:
     rows = [dict(zip(table.columns, row)) for row in table.rows]
     result = json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
-    versions = versions_json(display, displays)
+    versions = versions_json(display, displays, headers=_WITH_HEADERS)
     meta = f'"versions": {versions},"element_name": "{display.element}","title": "{table.title}"'
     return f'{{"ResultSet":{{"Result":{result}, {meta}}}}}'.encode()
 
@@ -78,6 +78,8 @@ def fields_xml(table: Table, display: Display, displays: Displays) -> bytes:
 # --- versions
 
 _Attributes = dict[str, str]
+_WITH_HEADERS = frozenset({"project_bundle", "all"})
+"""XNAT fills in headers as it comes to need them; as recorded, only these had theirs in a listing of fields."""
 
 
 def _versions(display: Display, displays: Displays) -> Iterator[tuple[_Attributes, list[_Attributes]]]:
@@ -110,8 +112,13 @@ def _any_field(display: Display, field: DisplayField) -> _Attributes:
     return {"id": field.id, "element_name": display.element, **header, "type": field.type, "visible": "true"}
 
 
-def versions_json(display: Display, displays: Displays) -> str:
-    versions = [{**head, "fields": fields} for head, fields in _versions(display, displays)]
+def versions_json(display: Display, displays: Displays, *, headers: Container[str] | None = None) -> str:
+    """``headers`` names the versions whose fields have theirs; None: all."""
+    versions: list[dict[str, object]] = []
+    for head, fields in _versions(display, displays):
+        full = headers is None or head["name"] in headers
+        shown = [{n: v for n, v in field.items() if full or n != "header"} for field in fields]
+        versions.append({**head, "fields": shown})
     whole = {"DisplayVersions": {"element_name": display.element, "versions": versions}}
     return json.dumps(whole, ensure_ascii=False, separators=(",", ":"))
 

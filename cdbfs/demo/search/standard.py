@@ -53,7 +53,9 @@ TITLES = {
     "xnat:hdSessionData": ("HD Session", "HD Sessions"),
     "xnat:esSessionData": ("ES Session", "ES Sessions"),
 }
-"""What a fresh XNAT 1.6.4 has: element -> (singular, plural)."""
+"""What a fresh XNAT 1.6.4 has: element -> (singular, plural), in the order of its listing."""
+FIRST_AFTER_SITE = "xnat:xaSessionData"
+"""The listing's order is that of a hash table; a site's own type was seen before this one."""
 SITE_TITLES = {"nt:scores": ("Non-Toolbox Data", "Non-Toolbox Data")}
 """What its administrators called types of a site's own; others are called after their element."""
 UNSECURED = frozenset({"xnat:investigatorData"})

@@ -215,7 +215,10 @@ def _shared_labels(item: Subject | Experiment) -> Many:
 
 
 def _projects(item: Subject | Experiment) -> str:
-    return ",".join(f"<{project}>" for project in projects_of(item))
+    named = (
+        (item.project, *item.listed_in) if isinstance(item, Experiment) and item.listed_in else projects_of(item)
+    )
+    return ",".join(f"<{project}>" for project in named)
 
 
 def _year(text: str) -> int | None:
