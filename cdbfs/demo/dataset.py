@@ -236,7 +236,7 @@ class DataSet:
 
     ``contents`` makes the content of experiments that carry none, when it is asked for: a data set of
     50,000 experiments costs no more than its listing. ``missing_columns`` are columns this server
-    does not know. ``site_url`` is what documents name in xsi:schemaLocation.
+    does not know. ``site_url`` is what documents name in xsi:schemaLocation; "": the running server's own.
     """
 
     projects: tuple[Project, ...] = ()
@@ -245,7 +245,7 @@ class DataSet:
     types: tuple[DataType, ...] = ()
     accounts: tuple[Account, ...] = ()
     site_id: str = "ConnectomeDB"
-    site_url: str = "http://db.example.invalid"
+    site_url: str = ""
     missing_columns: frozenset[str] = frozenset()
     contents: ContentSource | None = field(default=None, compare=False)
 

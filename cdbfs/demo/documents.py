@@ -91,6 +91,7 @@ def namespaces(data: DataSet) -> dict[str, tuple[str, str]]:
 
 
 def declarations(data: DataSet) -> str:
+    """The namespaces that every document declares, and where their schemas are."""
     known = namespaces(data)
     declared = [(f"xmlns:{prefix}", uri) for prefix, (uri, _) in known.items()]
     declared.append(("xmlns:xsi", "http://www.w3.org/2001/XMLSchema-instance"))

@@ -112,6 +112,11 @@ def plain(body: str, status: int = 200, kind: str = "text/plain;charset=UTF-8") 
     return response
 
 
+def schema(body: bytes) -> Response:
+    """A schema as newer servers give it: XML that is not Restlet's."""
+    return Response(body, headers={"Content-Type": "application/xml;charset=UTF-8"})
+
+
 def text(body: str) -> Response:
     return Response(body, headers={**RESTLET, "Content-Type": "text/plain;charset=ISO-8859-1"})
 

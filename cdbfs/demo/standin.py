@@ -57,6 +57,7 @@ class StandIn:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.latency = latency
+        self._own_url = not data.site_url
         self.short_body_seconds = short_body_seconds
         self._address = (host, port)
         traits = DIALECTS[dialect]
@@ -82,6 +83,7 @@ class StandIn:
         if self._server is not None:
             raise RuntimeError("the stand-in is running already")
         self._server = Server(self._address, self)
+        self._app.world = self._placed(self._app.world)
         self._thread = threading.Thread(
             target=self._server.serve_forever,
             kwargs={"poll_interval": 0.05},
@@ -137,7 +139,12 @@ class StandIn:
 
     def replace(self, data: DataSet) -> None:
         """Publish another state of the data; a request sees either the old state or the new one."""
-        self._app.world = World(data)
+        self._own_url = not data.site_url
+        self._app.world = self._placed(World(data))
+
+    def _placed(self, world: World) -> World:
+        """The world with this server's URL, unless its data name another or there is none yet."""
+        return world.at(self.url) if self._own_url and self._server is not None else world
 
     # --- counts and sessions
 

@@ -6,6 +6,8 @@ clients change, has a lock and a life of its own. Publishing another state repla
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from collections import defaultdict
 
 from cdbfs.demo.dataset import Account, DataSet, Experiment, Project, Subject, label_in, projects_of
@@ -28,6 +30,12 @@ class World:
         self._subject_label: dict[tuple[str, str], Subject] = {}
         self._experiment_label: dict[tuple[str, str], list[Experiment]] = defaultdict(list)
         self._index()
+
+    def at(self, site_url: str) -> World:
+        """The same state as served from a URL, which its documents are to name."""
+        placed = copy.copy(self)
+        placed.data = dataclasses.replace(self.data, site_url=site_url)
+        return placed
 
     def _index(self) -> None:
         for subject in self.data.subjects:

@@ -7,14 +7,15 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from cdbfs.demo import DataSet, StandIn, connectomedb
+from cdbfs.demo import DataSet, StandIn
+from tests.worlds import demo
 
 LOGIN = ("mylogin", "mypasswd")
 
 
 @pytest.fixture(scope="package")
 def small() -> DataSet:
-    return connectomedb(6)
+    return demo(6)
 
 
 @pytest.fixture

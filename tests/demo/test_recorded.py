@@ -55,10 +55,6 @@ def _sessions(standin: StandIn) -> dict[str, str]:
     return made
 
 
-NOT_YET: tuple[str, ...] = ()
-NOT_YET_ALONE = "036 037 039"
-
-
 BEFORE = {
     **dict.fromkeys(("453", "459"), ()),
     **dict.fromkeys(("454", "455", "456", "457"), ("453",)),
@@ -69,16 +65,12 @@ BEFORE = {
 _VIEW = re.compile(r"_mylogin_\d{13}")
 
 
-def _built(exchange: Exchange) -> bool:
-    return exchange.group not in NOT_YET and exchange.name[:3] not in NOT_YET_ALONE
-
-
 def test_nearly_all_exchanges_agree_in_every_group() -> None:
     agreement = table("Recorded exchanges that the stand-in repeats", "group", "agree", "of", "exceptions")
     groups = [recordings.read(name).group for name in recordings.NAMES]
     differing = [recordings.read(name).group for name in EXCEPTIONS]
     assert len(differing) <= 0.05 * len(groups)
-    for group in sorted(set(groups) - set(NOT_YET)):
+    for group in sorted(set(groups)):
         of, differ = groups.count(group), differing.count(group)
         agreement.add(group, of - differ, of, differ)
         assert differ < 0.1 * of, group
@@ -99,8 +91,6 @@ def test_answer_to_an_upload(name: str) -> None:
 def test_answer(name: str, standin: StandIn, sessions: dict[str, str]) -> None:
     exchange = recordings.read(name)
     before = BEFORE.get(exchange.name[:3])
-    if not _built(exchange):
-        return
     if before is None:
         _compare(exchange, _replayed(exchange, standin, sessions), standin)
         return

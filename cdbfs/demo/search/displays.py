@@ -95,8 +95,12 @@ def _own_fields(world: World, element: str, kind: DataType | None) -> tuple[Disp
         return tuple(own_field(name, "string") for name in _INVESTIGATOR)
     if kind is None:
         return ()
-    paths = dict(kind.fields) or _probed(world, element)
-    return tuple(own_field(path, type_name) for path, type_name in paths.items())
+    return tuple(own_field(path, type_name) for path, type_name in fields_of(world, element).items())
+
+
+def fields_of(world: World, element: str) -> dict[str, str]:
+    """Path -> kind of the fields that a registered type names or, if it names none, that its experiments hold."""
+    return dict(world.types[element].fields) or _probed(world, element)
 
 
 def own_field(path: str, type_name: str) -> DisplayField:
