@@ -245,12 +245,13 @@ def _experiment_headers(root: DataType | None, names: Sequence[str], asked: Aske
     """The columns in the server's order: key, subject assessor, subject, type, experiment."""
     paths = col.shortcuts("experiment", asked.dialect)
     wanted = list(names)
+    if asked.query.get("columns") and (root is None or root.name in GENERIC_ROOTS):
+        # Rows of any type: the server needs both to tell who may see each.
+        wanted += [n for n in ("xsiType", "project") if n not in wanted and n not in asked.missing]
     if root is None:
         key = "xnat:subjectassessordata/id" if asked.project else "ID"
-        if asked.query.get("columns"):
-            wanted += [n for n in ("xsiType", "project") if n not in wanted and n not in asked.missing]
     else:
-        key = f"{root.name.lower()}/id"
+        key = "ID" if root.name == "xnat:experimentData" else f"{root.name.lower()}/id"
         if root.image and "subject_label" in wanted and "subject_ID" not in wanted:
             wanted.append(f"{root.name.lower()}/subject_id")
         wanted = [n.lower() if "/" in n else n for n in wanted]
