@@ -76,8 +76,8 @@ def _document(
         return standard.PROJECT_FIELDS, standard.PROJECT_VERSIONS
     if element in standard.UNSECURED:
         return own, ()
-    if image:
-        extra = own if element not in standard.TITLES else ()
+    if image and (element == standard.MR_SESSION or element not in standard.TITLES):
+        extra = own if element != standard.MR_SESSION else ()
         return (*standard.SESSION_FIELDS, *extra), standard.SESSION_VERSIONS
     return (*standard.ASSESSOR_FIELDS, *own, standard.ASSESSOR_LAST), standard.ASSESSOR_VERSIONS
 
@@ -92,7 +92,7 @@ def _title(kind: DataType | None) -> tuple[str, str]:
 
 def _own_fields(world: World, element: str, kind: DataType | None) -> tuple[DisplayField, ...]:
     if element in standard.UNSECURED:
-        return tuple(own_field(name, "string") for name in _INVESTIGATOR)
+        return tuple(dataclasses.replace(own_field(n, "string"), listed=False) for n in _INVESTIGATOR)
     if kind is None:
         return ()
     return tuple(own_field(path, type_name) for path, type_name in fields_of(world, element).items())

@@ -2,8 +2,9 @@
 
 Ids, headers, types, summaries and descriptions are those that XNAT 1.6.4 answers for ``search/elements``;
 ``{e}`` stands for the element, ``{SQL}`` for its table in upper case, ``{P}`` for the prefix of a session's
-fields. Only subjects, MR sessions, projects and one generated type (nt:scores) were recorded: other sessions
-follow MR's document, other types the generated one. Used by ``displays``. Constants, any thread.
+fields. Only subjects, MR sessions, projects and one generated type (nt:scores) were recorded: XNAT's other types
+follow the generated one, as its other sessions were seen to; a data set's own session types follow MR's. Used by
+``displays``. Constants, any thread.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from cdbfs.demo.search.fields import DisplayField, Link, Version
 
 SUBJECT = "xnat:subjectData"
 PROJECT = "xnat:projectData"
+MR_SESSION = "xnat:mrSessionData"
 
 TITLES = {
     "xnat:qcAssessmentData": ("Auto QC", "Auto QCs"),

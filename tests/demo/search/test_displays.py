@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cdbfs.demo import DataSet, connectomedb
+from cdbfs.demo import DataSet, DataSetBuilder, connectomedb
 from cdbfs.demo.search.displays import Displays
 from cdbfs.demo.search.fields import Display
 from cdbfs.demo.world import World
@@ -57,15 +57,23 @@ def test_the_demos_other_types() -> None:
     assert own(display(data, "hcp:subjectMetadata"))["RELEASE"] == ("Release", "string")
 
 
-@pytest.mark.parametrize("element", ["xnat:petSessionData", "xnat:ctSessionData"])
-def test_other_sessions_are_as_mr_sessions_are(lab: DataSet, element: str) -> None:
-    prefix = element[5:-11].upper()
-    found = display(lab, element)
-    assert found.label_field == f"{prefix}_PROJECT_IDENTIFIER"
-    assert found.by_id[f"{prefix}_SCAN_COUNT_AGG"].header == "Scans"
+def test_a_laboratorys_own_sessions_are_as_mr_sessions_are() -> None:
+    make = DataSetBuilder()
+    make.type("lab:wellSessionData", "lab:Well", "http://example.org/lab", image=True, fields={"dose": "int"})
+    found = display(make.build(), "lab:wellSessionData")
+    assert found.label_field == "WELL_PROJECT_IDENTIFIER"
+    assert found.by_id["WELL_SCAN_COUNT_AGG"].header == "Scans"
+    assert found.by_id["DOSE"].type == "int"
     version = found.version(("listing",))
     assert version is not None
-    assert (element, f"{prefix}_SCAN_COUNT_AGG") in version.fields
+    assert ("lab:wellSessionData", "WELL_SCAN_COUNT_AGG") in version.fields
+
+
+@pytest.mark.parametrize("element", ["xnat:petSessionData", "xnat:ctSessionData"])
+def test_xnats_other_sessions_are_as_generated_types_are(lab: DataSet, element: str) -> None:
+    ids = [field.id for field in display(lab, element).fields]
+    assert ids[0] == "SUBJECT_ID"
+    assert "SESSION_ID" not in ids
 
 
 def test_no_word_is_left_unfilled(lab: DataSet) -> None:
