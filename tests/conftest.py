@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from cdbfs.demo import StandIn
+from cdbfs.demo import StandIn, connectomedb
 from tests.tables import TABLES
 from tests.views import MemoryView, MountView, View, in_memory, mounted
-from tests.worlds import World, demo, worlds
+from tests.worlds import World, worlds
 
 
 @pytest.fixture(scope="session", params=worlds(), ids=lambda world: f"{world.name}-{world.dialect}")
@@ -53,7 +53,7 @@ def dialect(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def tutorial(dialect: str) -> World:
     """The tutorial's 144 subjects."""
-    return World("tutorial", demo(), dialect)
+    return World("tutorial", connectomedb(), dialect)
 
 
 @pytest.fixture

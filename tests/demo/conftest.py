@@ -7,15 +7,15 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from cdbfs.demo import DataSet, StandIn
-from tests.worlds import demo
+from cdbfs.demo import DataSet, StandIn, connectomedb
+from tests.worlds import placed
 
 LOGIN = ("mylogin", "mypasswd")
 
 
 @pytest.fixture(scope="package")
 def small() -> DataSet:
-    return demo(6)
+    return placed(connectomedb(6))
 
 
 @pytest.fixture
