@@ -244,6 +244,20 @@ def test_a_search_without_conditions(session: Any, dialect: str) -> None:
         query.tabulate_csv()
 
 
+def test_a_saved_search(session: Any) -> None:
+    """xnatpy has no call for it; its query and its requests will do."""
+    scores = session.classes.NtScores
+    query = scores.query(scores.NEO_NEOFAC_A > 40).view(scores.SUBJECT_ID)
+    session.put("/data/search/saved/agreeable", query={"inbody": "true"}, data=query.to_string())
+    saved = session.get_json("/data/search/saved")["ResultSet"]["Result"]
+    assert [row["id"] for row in saved] == ["agreeable"]
+    results = session.get("/data/search/saved/agreeable/results", format="csv").text
+    assert results == query.tabulate_csv()
+    assert len(results.splitlines()) == 3
+    session.delete("/data/search/saved/agreeable")
+    assert session.get_json("/data/search/saved")["ResultSet"]["Result"] == []
+
+
 # --- files
 
 
