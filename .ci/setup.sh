@@ -54,7 +54,9 @@ need() {
 
 has() { command -v "$1"; }
 has_certificates() { compgen -G '/etc/ssl/certs/*'; }
-has_libfuse() { "$python" -c 'import sys, ctypes.util as u; sys.exit(not u.find_library("fuse3"))'; } # as mfusepy does
+# As the bindings find them: mfusepy fuse3, which is libfuse 3, and fusepy fuse, which is libfuse 2.
+has_libfuse() { "$python" -c 'import sys, ctypes.util as u; sys.exit(not u.find_library(sys.argv[1]))' "$1"; }
+can_mount() { { has_libfuse fuse3 && has fusermount3; } || { has_libfuse fuse && has fusermount; }; }
 has_data_table() { Rscript --vanilla -e 'quit(status = !requireNamespace("data.table", quietly = TRUE))'; }
 
 # A Python of at least 3.9 that can make virtual environments: the caller's, else the system's.
@@ -70,9 +72,11 @@ look_for_packages() { # demo|test
     need python3 "cdbfs itself" has python3
     need python3-venv "for .venv" find_python
     need ca-certificates "to reach PyPI" has_certificates
-    need fuse3 "to mount" has fusermount3
-    need fuse3 "to mount" has_libfuse
+    need fuse3 "to mount" can_mount
     if [[ $1 == test ]]; then
+        need fuse3 "to test libfuse 3" has_libfuse fuse3
+        need fuse3 "to test libfuse 3" has fusermount3
+        need libfuse2 "to test libfuse 2" has_libfuse fuse # where it is called libfuse2t64, that provides this name
         need util-linux "to test as an ordinary user" has setpriv
         need mount "to test mounts" has mount
         need procps "to test processes" has ps

@@ -54,6 +54,9 @@ LISTING_CONNECTIONS = 2
 LOGIN_VARIABLES = ("CDBFS_USER", "CDBFS_PASSWORD")
 """What credentials.find reads."""
 
+AUTOMATIC = "auto"
+"""What leaves a choice to us."""
+
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -119,6 +122,12 @@ def _directory(value: str) -> Path:
         raise ValueError("a directory of a user this machine knows") from None
 
 
+def _fuse(value: str) -> str:
+    if value not in (AUTOMATIC, "2", "3"):
+        raise ValueError("2, 3 or auto")
+    return value
+
+
 def _names(value: str) -> frozenset[str]:
     return frozenset(value.replace(":", " ").split())
 
@@ -159,8 +168,9 @@ class Settings:
     umask: int = _setting(0o077, _mask, "permission bits taken away from everything shown", "077")
     allow_other: bool = _setting(False, _flag, "let other users of this machine in, as umask allows")
     nonempty: bool = _setting(False, _flag, "mount over a directory that holds files")
-    attr_timeout: float = _setting(1.0, _seconds, "how long the kernel keeps sizes and times")
-    entry_timeout: float = _setting(1.0, _seconds, "how long the kernel keeps names")
+    fuse: str = _setting(AUTOMATIC, _fuse, "the libfuse to mount with, 2 or 3; auto takes 3 where it is installed")
+    attr_timeout: float = _setting(1.0, _seconds, "how long the kernel keeps sizes and times (libfuse 3)")
+    entry_timeout: float = _setting(1.0, _seconds, "how long the kernel keeps names (libfuse 3)")
     zone: tzinfo = _setting(timezone.utc, _zone, "the server's time zone", "UTC")
     cache_dir: Path = _setting(_default_cache, _directory, "where documents are kept", "$XDG_CACHE_HOME/cdbfs")
     cache_size: int = _setting(2**30, _size, "how much of the disk kept documents may take", "1G")

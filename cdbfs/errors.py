@@ -34,7 +34,7 @@ class CdbfsError(Exception):
     errno = codes.EIO
 
 
-def ours(error: Exception) -> CdbfsError:
+def ours(error: BaseException) -> CdbfsError:
     """`error`, or where it is none of these, one that tells of a fault in cdbfs itself."""
     return error if isinstance(error, CdbfsError) else CdbfsError(f"a fault in cdbfs itself: {error!r}")
 

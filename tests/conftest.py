@@ -26,17 +26,32 @@ def world_server(world: World) -> Iterator[StandIn]:
         yield server
 
 
-@pytest.fixture(scope="session", params=["memory", "mount"])
+@pytest.fixture(scope="session", params=["3", "2"], ids=["libfuse3", "libfuse2"])
+def fuse(request: pytest.FixtureRequest) -> str:
+    """Each libfuse in turn, as the setting `fuse` names it."""
+    found: str = request.param
+    return found
+
+
+@pytest.fixture
+def each_fuse(fuse: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Mounts that the test makes itself are made with each libfuse in turn."""
+    monkeypatch.setenv("CDBFS_FUSE", fuse)
+    return fuse
+
+
+@pytest.fixture(scope="session", params=["memory", "mount", "mount-libfuse2"])
 def view(
     request: pytest.FixtureRequest, world: World, world_server: StandIn, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[View]:
     """The tree of `world`, in memory or mounted."""
+    fuse = "2" if request.param == "mount-libfuse2" else "3"
     scratch = tmp_path_factory.mktemp(f"{world.name}-{world.dialect}-{request.param}")
     if request.param == "memory":
         with in_memory(world_server, world.login, scratch / "cache") as runtime:
             yield MemoryView(runtime)
     else:
-        with mounted(world_server, world.login, scratch / "m", scratch / "cache") as directory:
+        with mounted(world_server, world.login, scratch / "m", scratch / "cache", fuse=fuse) as directory:
             yield MountView(directory)
 
 
@@ -64,19 +79,19 @@ def server(tutorial: World) -> Iterator[StandIn]:
 
 
 @pytest.fixture
-def fresh_mount(server: StandIn, tutorial: World, tmp_path: Path) -> Iterator[Path]:
-    """A mount of `server` of the test's own."""
+def fresh_mount(server: StandIn, tutorial: World, tmp_path: Path, each_fuse: str) -> Iterator[Path]:
+    """A mount of `server` of the test's own, with each libfuse in turn."""
     with mounted(server, tutorial.login, tmp_path / "m", tmp_path / "cache") as directory:
         yield directory
 
 
 @pytest.fixture(scope="session")
-def mount_point(tutorial: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A mount of the tutorial's data that all tests share: they only look."""
+def mount_point(tutorial: World, tmp_path_factory: pytest.TempPathFactory, fuse: str) -> Iterator[Path]:
+    """A mount of the tutorial's data that all tests share: they only look. With each libfuse in turn."""
     scratch = tmp_path_factory.mktemp("shared")
     with (
         tutorial.server() as server,
-        mounted(server, tutorial.login, scratch / "m", scratch / "cache") as directory,
+        mounted(server, tutorial.login, scratch / "m", scratch / "cache", fuse=fuse) as directory,
     ):
         yield directory
 

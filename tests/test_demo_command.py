@@ -60,6 +60,7 @@ def ended(running: subprocess.Popen[str], number: int) -> tuple[int, str, str, f
     return running.returncode, out, err, time.monotonic() - began
 
 
+@pytest.mark.usefixtures("each_fuse")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_it_mounts_shows_around_and_cleans_up(number: int, tmp_path: Path) -> None:
     point = tmp_path / "my data"

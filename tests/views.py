@@ -8,7 +8,7 @@ import sys
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cdbfs import config
@@ -18,6 +18,8 @@ from cdbfs.errors import CdbfsError
 from cdbfs.mount import background, mounts
 from cdbfs.runtime import Runtime
 from cdbfs.tree.nodes import Attributes, Kind
+
+FUSE = "CDBFS_FUSE"
 
 
 class View(ABC):
@@ -116,8 +118,9 @@ def cdbfs(*arguments: str, login: Credentials | None = None, **extra: str) -> su
 
 
 def environment(login: Credentials | None = None, **extra: str) -> dict[str, str]:
-    """This process's environment without what would reach cdbfs by accident, with `login`."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("CDBFS_", "NETRC"))}
+    """What reaches cdbfs of this process's environment: nothing by accident, the libfuse to test, and `login`."""
+    foreign = ("CDBFS_", "NETRC")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign) or key == FUSE}
     if login:
         kept.update(CDBFS_USER=login.user, CDBFS_PASSWORD=login.password)
     cache = os.path.join(tempfile.gettempdir(), f"cdbfs-tests-{os.geteuid()}")  # not the user's own
@@ -127,7 +130,8 @@ def environment(login: Credentials | None = None, **extra: str) -> dict[str, str
 @contextmanager
 def mounted(server: StandIn, login: Credentials, directory: Path, cache: Path, **options: str) -> Iterator[Path]:
     """A mount in the background, which ends with this process; its log must be empty in the end."""
-    directory.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):  # not exist_ok: that looks into the directory, where a mount may have died
+        directory.mkdir(parents=True)
     flags = ",".join(f"{key}={value}" for key, value in {"cache_dir": str(cache), **options}.items())
     arguments = ["-o", flags, "--", server.url, str(directory)]
     child = background.start(arguments, login, cache / "log/daemon.log", seconds=60)

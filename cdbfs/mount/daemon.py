@@ -16,7 +16,6 @@ import os
 import signal
 import threading
 import time
-from types import ModuleType
 from typing import Any, Callable
 
 from cdbfs.config import Settings
@@ -31,7 +30,6 @@ log = logging.getLogger(__name__)
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 GRACE_SECONDS = 3.0
 READY_SECONDS = 10.0
-IDLE_THREADS = 10
 
 
 def prepare(directory: str, settings: Settings) -> str:
@@ -77,6 +75,7 @@ def _check_fuse(settings: Settings) -> None:
         raise ConfigError("/dev/fuse is closed to you; distributions open it: chmod 666 /dev/fuse (as root)")
     if os.geteuid() != 0 and settings.allow_other and not _user_allow_other():
         raise ConfigError("allow_other needs the line user_allow_other in /etc/fuse.conf")
+    binding.load(settings.fuse)  # so that what is missing is told before anybody logs in
 
 
 def _user_allow_other() -> bool:
@@ -92,13 +91,15 @@ def serve(runtime: Runtime, directory: str, on_ready: Callable[[], None]) -> Non
 
     `on_ready` is called once the mount has answered. Raises ConfigError where it cannot be mounted.
     """
-    fuse = binding.load()
+    fuse = binding.load(runtime.settings.fuse)
+    log.info("mounting with libfuse %d.%d", *fuse.version)
+    settings = binding.adapted(fuse, runtime.settings)
     operations = Operations(
         runtime.tree,
         runtime.journal,
-        runtime.settings,
+        settings,
         binding.interrupted_function(fuse),
-        fuse.fuse_get_context,
+        fuse.module.fuse_get_context,
         lambda: binding.forgetter(fuse),
     )
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)  # inherited by every thread made from here on
@@ -106,14 +107,12 @@ def serve(runtime: Runtime, directory: str, on_ready: Callable[[], None]) -> Non
     _in_background(lambda: _end_on_signal(runtime, operations, ours))
     _in_background(lambda: _tell_when_ready(ours, on_ready))
     try:
-        binding.run(fuse, operations, directory, _options(fuse, runtime.settings))
-    except RuntimeError:
-        raise ConfigError(f"{directory} could not be mounted; libfuse's own message says why") from None
+        binding.run(fuse, operations, directory, {**_options(settings), **binding.options(fuse, settings)})
     finally:
         operations.end()
 
 
-def _options(fuse: ModuleType, settings: Settings) -> dict[str, Any]:
+def _options(settings: Settings) -> dict[str, Any]:
     options = {
         "fsname": settings.url.replace("\\", "\\\\").replace(",", "\\,"),
         "subtype": "cdbfs",
@@ -127,9 +126,6 @@ def _options(fuse: ModuleType, settings: Settings) -> dict[str, Any]:
     if settings.allow_other:
         # Without default_permissions the kernel would not hold others to the modes that umask leaves.
         options.update(allow_other=True, default_permissions=True)
-    if (fuse.fuse_version_major, fuse.fuse_version_minor) >= (3, 12):  # before, threads are not limited
-        # libfuse 3.14 complains on stderr of its own default for the idle ones.
-        options.update(max_threads=settings.max_threads, max_idle_threads=IDLE_THREADS)
     return options
 
 

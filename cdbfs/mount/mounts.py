@@ -25,6 +25,8 @@ MOUNTINFO = Path("/proc/self/mountinfo")
 UNMOUNT_SECONDS = 10.0
 ANSWER_SECONDS = 3.0
 MOST_LINKS = 40
+UNMOUNTERS = ("fusermount3", "fusermount")
+"""libfuse 3's and libfuse 2's; each takes away the other's mounts too."""
 
 
 def is_mounted(directory: str) -> bool:
@@ -115,7 +117,10 @@ def unmount(directory: str, *, lazy: bool = False) -> None:
 def _command(directory: str, lazy: bool) -> list[str]:
     if os.geteuid() == 0 and shutil.which("umount"):
         return ["umount", *(["-l"] if lazy else []), "--", directory]
-    return ["fusermount3", "-u", "-q", *(["-z"] if lazy else []), "--", directory]
+    helper = next(filter(shutil.which, UNMOUNTERS), None)
+    if helper is None:
+        raise CdbfsError(f"to unmount, {' or '.join(UNMOUNTERS)} is needed: apt-get install fuse3")
+    return [helper, "-u", "-q", *(["-z"] if lazy else []), "--", directory]
 
 
 def _wait_until_gone(directory: str) -> None:

@@ -1,7 +1,7 @@
 """The filesystem calls: paths in, the tree's answers out, errors as errno.
 
-Used by binding through mfusepy, whose names and argument lists these are. What can change under one name is opened
-direct_io and read from the handle's own version, so that a handle never sees two.
+Used by binding through mfusepy or fusepy, whose names and argument lists these are. What can change under one
+name is opened direct_io and read from the handle's own version, so that a handle never sees two.
 
 Which version that is, versions decides.
 
@@ -26,6 +26,7 @@ from cdbfs.caller import Caller
 from cdbfs.config import Settings
 from cdbfs.errors import CdbfsError, Interrupted, NoSuchName, ReadOnly, ours
 from cdbfs.events import Journal
+from cdbfs.mount.binding import congestion_threshold
 from cdbfs.mount.versions import Versions
 from cdbfs.tree.nodes import Attributes, Content, Directory, File, Kind, Link, attributes
 from cdbfs.tree.tree import Tree, inode
@@ -54,7 +55,7 @@ def _reports(operation: F) -> F:
             raise OSError(error.errno, str(error)) from None
         except OSError:
             raise
-        except Exception as error:
+        except BaseException as error:  # SystemExit too: no call may end the mount, and fusepy cannot pass it on
             self._log_once(operation.__name__, error)
             self.journal.record(ours(error), path.lstrip("/") or "/")
             raise OSError(codes.EIO, "a fault in cdbfs itself") from None
@@ -63,7 +64,7 @@ def _reports(operation: F) -> F:
 
 
 class Operations:
-    """What mfusepy calls. Operations that are not here are unknown to the kernel, which then asks no more."""
+    """What the binding calls. Operations that are not here are unknown to the kernel, which then asks no more."""
 
     use_ns = True
 
@@ -98,7 +99,7 @@ class Operations:
         if connection is not None:
             # Reads that wait must not fill the kernel's queue, which holds 12 by default.
             connection.max_background = self._settings.max_threads
-            connection.congestion_threshold = self._settings.max_threads * 3 // 4
+            connection.congestion_threshold = congestion_threshold(self._settings)
 
     def destroy(self, path: str) -> None:
         self.end()
@@ -190,7 +191,7 @@ class Operations:
 
     # -- parts --------------------------------------------------------------------------------------------------
 
-    def _log_once(self, operation: str, error: Exception) -> None:
+    def _log_once(self, operation: str, error: BaseException) -> None:
         """The traceback of a fault of our own, once for each kind: a log of years must stay small."""
         kind = f"{operation} {type(error).__name__}"
         if kind not in self._logged:

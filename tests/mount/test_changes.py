@@ -10,9 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from cdbfs.demo import DataSet, DataSetBuilder, StandIn, document
 from tests.views import mounted
 from tests.worlds import World
+
+pytestmark = pytest.mark.usefixtures("each_fuse")
 
 EXPERIMENT = "projects/ALPHA/subjects/zeta/experiments/zeta_bat"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from cdbfs.demo import StandIn
 from cdbfs.mount import mounts
 from tests.views import cdbfs, environment, mounted
 from tests.worlds import World
+
+pytestmark = pytest.mark.usefixtures("each_fuse")
 
 
 def wait_until(condition: object, seconds: float = 10.0) -> None:
@@ -65,9 +68,10 @@ def test_a_signal_ends_it_cleanly(number: int, server: StandIn, tutorial: World,
         assert server.session_counts()["sessions"] == 0
 
 
-def test_fusermount_ends_it(server: StandIn, tutorial: World, tmp_path: Path) -> None:
+@pytest.mark.parametrize("program", [name for name in mounts.UNMOUNTERS if shutil.which(name)])
+def test_fusermount_ends_it(program: str, server: StandIn, tutorial: World, tmp_path: Path) -> None:
     with in_foreground(server, tutorial, tmp_path / "m", tmp_path / "cache") as daemon:
-        subprocess.run(["fusermount3", "-u", tmp_path / "m"], check=True, timeout=10)
+        subprocess.run([program, "-u", tmp_path / "m"], check=True, timeout=10)
         _, complaints = daemon.communicate(timeout=10)
         assert (daemon.returncode, complaints) == (0, "")
         assert server.session_counts()["sessions"] == 0

@@ -12,8 +12,10 @@ import pytest
 from cdbfs.credentials import Credentials
 from cdbfs.demo import StandIn
 from cdbfs.mount import mounts
-from tests.views import cdbfs, environment, mounted
+from tests.views import FUSE, cdbfs, environment, mounted
 from tests.worlds import World
+
+pytestmark = pytest.mark.usefixtures("each_fuse")
 
 
 def test_a_session_that_expires_during_a_grep_is_not_noticed(
@@ -98,4 +100,4 @@ def test_a_password_on_the_command_line_is_no_option(name: str, server: StandIn,
 
 
 def test_the_environment_of_tests_has_no_login_of_its_own() -> None:
-    assert not any(key.startswith("CDBFS_") for key in environment())
+    assert [key for key in environment() if key.startswith("CDBFS_")] == [FUSE]

@@ -33,6 +33,12 @@ PART = [
     "tests/mount/test_lifecycle.py::test_fusermount_ends_it",
     "tests/mount/test_lifecycle.py::test_after_kill_9_mounting_again_works",
     "tests/mount/test_lifecycle.py::test_umount_tells_who_is_in_the_way",
+    "tests/mount/test_lifecycle.py::test_a_directory_with_files_is_not_hidden",
+    "tests/mount/test_bindings.py::test_a_helper_that_is_missing_is_told_to_who_needs_it",
+    "tests/mount/test_bindings.py::test_where_libfuse_3_is_missing_libfuse_2_mounts",
+    "tests/mount/test_bindings.py::test_both_tell_the_same_of_every_file",
+    "tests/mount/test_bindings.py::test_a_mount_point_in_no_alphabet_is_mounted_on",
+    "tests/mount/test_bindings.py::test_either_helper_unmounts",
     "tests/mount/test_users.py",
 ]
 
@@ -113,6 +119,7 @@ def as_nobody(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*drop, *command], cwd="/", capture_output=True, text=True, timeout=30, check=False)
 
 
+@pytest.mark.usefixtures("each_fuse")
 def test_others_get_in_only_where_they_are_let(tutorial: World, tmp_path: Path) -> None:
     if os.geteuid() != 0:
         return  # an ordinary user cannot become another one to try
