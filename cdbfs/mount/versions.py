@@ -7,6 +7,10 @@ version that is open; else fstat, and a private mmap of two readers, would mix t
 moment until it is closed everywhere, and gets the present one. Only a handle that stays open all the same may see
 an fstat that is not of its bytes.
 
+What a size is asked of is right: fstat, lseek to the end, and what goes by them. A sendfile or splice of a program
+that never asked may, within milliseconds of a change, be cut at the size of the version before: the kernel throws
+away one of two answers that come at once, and asks again only where a size is asked for.
+
 Used by operations. Threads: any; `_lock` is held for dictionary operations only, never while content is made or
 somebody waits.
 """
@@ -26,6 +30,8 @@ DRAIN_SECONDS = 1.0
 """How long those who open wait for a version that gives way to be closed everywhere."""
 MARGIN = 1.0
 """Seconds beyond attr_timeout for which a shown version is kept: the kernel counts from when it got the answer."""
+SETTLE_SECONDS = 2.0
+"""How long those who open wait until the kernel has forgotten the version before."""
 ENTRY_WEIGHT = 500
 MOST_CHANGED = 10_000
 
@@ -49,7 +55,8 @@ class Versions:
         drain: float = DRAIN_SECONDS,
     ) -> None:
         self.forget: Callable[[str], None] = _forget_nothing
-        """Makes the kernel forget the size of a path; called without a lock, in the thread that opens."""
+        """Makes the kernel forget the size of a path; called without a lock, in a thread that opens. Nothing where
+        the kernel remembers nothing."""
         self._briefest = attr_timeout + MARGIN
         self._longest = max(longest, self._briefest)
         self._most_bytes = most_bytes
@@ -59,7 +66,9 @@ class Versions:
         self._all_closed = threading.Condition(self._lock)
         self._open: dict[str, _Open] = {}
         self._changed: TTLCache[str, bool] = TTLCache(MOST_CHANGED, self._briefest, clock)
-        """Paths that were shown in two versions within the time that the kernel remembers one."""
+        """Paths not opened since they were shown in two versions within the time that the kernel remembers one."""
+        self._settling: set[str] = set()
+        self._settled = threading.Condition(self._lock)
         self._shown: TTLCache[str, Content] = TTLCache(most_bytes, attr_timeout + MARGIN, clock, _weight)
 
     def to_show(self, path: str, make: Callable[[], Content]) -> Content:
@@ -86,11 +95,27 @@ class Versions:
                 seconds = self._briefest if content.volatile else self._longest
                 state = self._open[path] = _Open(content, self._clock() + seconds)
             state.handles += 1
-            changed = path in self._changed
-        if changed:
-            # Of two answers under way at once, the kernel may have kept the older one.
-            self.forget(path)
+        self._settle(path)
         return content
+
+    def _settle(self, path: str) -> None:
+        """Make the kernel forget a path that was shown in two versions, before anybody has a handle on the new.
+
+        Of two answers under way at once, the kernel may have kept the older one. Once for each change: while it
+        forgets, it throws away answers that are under way, right ones too, and `lseek` then goes by the old size.
+        """
+        with self._lock:
+            self._settled.wait_for(lambda: path not in self._settling, SETTLE_SECONDS)
+            changed = self._changed.pop(path, False)
+            if changed:
+                self._settling.add(path)
+        if changed:
+            try:
+                self.forget(path)
+            finally:
+                with self._lock:
+                    self._settling.discard(path)
+                    self._settled.notify_all()
 
     def closed(self, path: str, content: Content) -> None:
         """A handle from `to_open` is gone."""

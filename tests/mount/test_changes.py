@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import subprocess
 import threading
@@ -9,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Callable
 
 import pytest
 
@@ -36,20 +38,39 @@ def version(number: int, *, dated: bool = True) -> DataSet:
     return make.build()
 
 
+def by_reading(file: int) -> bytes:
+    before = os.fstat(file).st_size
+    data = os.read(file, 2**20)
+    assert before == len(data) == os.fstat(file).st_size
+    return data
+
+
+def by_seeking(file: int) -> bytes:
+    size = os.lseek(file, 0, os.SEEK_END)
+    data = os.pread(file, 2**20, 0)
+    assert size == len(data)
+    return data
+
+
+def by_mapping(file: int) -> bytes:
+    with mmap.mmap(file, 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ) as mapped:
+        return mapped[:]
+
+
 def test_every_reader_sees_one_whole_version_of_the_size_that_is_shown(tmp_path: Path) -> None:
     states = [version(number) for number in range(60)]
     published = {document(state, "Lab_E1") for state in states}
     login = World("changing", states[0]).login
     ended = threading.Event()
 
-    def read(path: Path) -> int:
+    def read(path: Path, way: Callable[[int], bytes]) -> int:
         count = 0
         while not ended.is_set():
-            with open(path, "rb", buffering=0) as file:
-                before = os.fstat(file.fileno()).st_size
-                data = file.read()
-                assert before == len(data) == os.fstat(file.fileno()).st_size
-            assert data in published
+            file = os.open(path, os.O_RDONLY)
+            try:
+                assert way(file) in published
+            finally:
+                os.close(file)
             count += 1
         return count
 
@@ -58,7 +79,8 @@ def test_every_reader_sees_one_whole_version_of_the_size_that_is_shown(tmp_path:
         mounted(server, login, tmp_path / "m", tmp_path / "c", listing_ttl="0.3", attr_timeout="0.3") as mount,
         ThreadPoolExecutor(6) as pool,
     ):
-        readers = [pool.submit(read, mount / EXPERIMENT / "experiment.xml") for _ in range(6)]
+        ways = (by_reading, by_reading, by_seeking, by_seeking, by_mapping, by_mapping)
+        readers = [pool.submit(read, mount / EXPERIMENT / "experiment.xml", way) for way in ways]
         for state in states:
             if server.counts().get("GET /data/experiments/{experiment}", 0) > 4:
                 break  # it has changed under them often enough

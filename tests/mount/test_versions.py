@@ -481,3 +481,52 @@ def test_the_kernel_is_made_to_forget_a_path_that_was_shown_in_two_versions() ->
     kernel.show(PATH)
     kernel.close(kernel.open(PATH))
     assert forgotten == [PATH]  # long enough ago
+
+
+def test_it_is_made_to_forget_once_for_each_change() -> None:
+    kernel = Kernel()
+    forgotten: list[str] = []
+    kernel.versions.forget = forgotten.append
+    for count in (1, 2, 3):
+        kernel.show()
+        kernel.show()
+        opened = [kernel.open() for _ in range(3)]
+        assert forgotten == [PATH] * count
+        for content in opened:
+            kernel.close(content)
+
+
+def test_nobody_has_a_handle_before_the_kernel_has_forgotten() -> None:
+    kernel = Kernel()
+    begun, done = threading.Event(), threading.Event()
+
+    def forget(path: str) -> None:
+        begun.set()
+        assert done.wait(10)
+
+    kernel.versions.forget = forget
+    kernel.show()
+    kernel.show()
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(kernel.open)
+        assert begun.wait(10)
+        second = pool.submit(kernel.open)
+        elsewhere = pool.submit(kernel.open, "/another")
+        elsewhere.result(10)  # others do not wait for it
+        assert not wait([first, second], 0.2).done
+        done.set()
+        assert first.result(10) is second.result(10)
+
+
+def test_a_kernel_that_does_not_come_to_forget_holds_nobody_for_ever() -> None:
+    kernel = Kernel()
+
+    def fail(path: str) -> None:
+        raise OSError("the thread that forgets is gone")
+
+    kernel.versions.forget = fail
+    kernel.show()
+    kernel.show()
+    with pytest.raises(OSError, match="gone"):
+        kernel.open()
+    assert kernel.open()
