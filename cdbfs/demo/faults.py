@@ -2,10 +2,12 @@
 
 Kinds (and their parameters): ``delay`` (seconds, before the header), ``stall`` (bytes, seconds: the
 header and so many bytes, silence, then the rest), ``drip`` (bytes, seconds: so many bytes every so many
-seconds), ``cut`` (bytes: the connection closes after them, without a proper end), ``truncate`` (bytes: the
-body ends there, properly), ``html`` (200 with the login page), ``empty`` (200 without a body), ``status``
-(code, message), ``reset`` (connection reset before an answer), ``refuse_login`` (a login gets 401),
-``garbage`` (200 with broken JSON).
+seconds), ``drip_header`` (as drip, from the first byte of the header on), ``cut`` (bytes: the connection
+closes after them, without a proper end), ``truncate`` (bytes: the body ends there, properly), ``html`` (200
+with the login page), ``empty`` (200 without a body), ``status`` (code, message), ``reset`` (connection reset
+before an answer), ``refuse_login`` (a login gets 401), ``garbage`` (200 with broken JSON).
+
+To clear the rules is to end them at once, for requests that wait under them, too.
 
 Used by the HTTP layer, the guard and the control routes. One lock; any thread.
 """
@@ -21,6 +23,7 @@ KINDS: Mapping[str, frozenset[str]] = {
     "delay": frozenset({"seconds"}),
     "stall": frozenset({"bytes", "seconds"}),
     "drip": frozenset({"bytes", "seconds"}),
+    "drip_header": frozenset({"bytes", "seconds"}),
     "cut": frozenset({"bytes"}),
     "truncate": frozenset({"bytes"}),
     "html": frozenset(),
@@ -42,6 +45,8 @@ class Fault:
     times: int | None = None
     probability: float = 1.0
     parameters: Mapping[str, float | str] = field(default_factory=dict)
+    over: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
+    """Set when the rule is cleared."""
 
     def number(self, name: str, default: float = 0.0) -> float:
         return float(self.parameters.get(name, default))
@@ -80,16 +85,20 @@ class Faults:
 
     def __init__(self) -> None:
         self._rules: list[Fault] = []
+        self._over = threading.Event()
         self._lock = threading.Lock()
         self._random = random.Random(0)  # noqa: S311 - repeatable, no secret
 
     def add(self, fault: Fault) -> None:
         with self._lock:
+            fault.over = self._over
             self._rules.append(fault)
 
     def clear(self) -> None:
         with self._lock:
             self._rules.clear()
+            self._over.set()
+            self._over = threading.Event()
 
     def shown(self) -> list[dict[str, object]]:
         with self._lock:

@@ -13,6 +13,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,6 +25,8 @@ from cdbfs.demo.faults import Fault
 
 _LONGEST_REQUEST_LINE = 8192
 _NO_BODY = (204, 304)
+_LOOK_SECONDS = 0.02
+"""How soon a request that waits under a fault sees that the fault is over."""
 
 
 @dataclass
@@ -159,7 +162,7 @@ class Handler(BaseHTTPRequestHandler):
     def _play(self, faults: list[Fault], body: bytes) -> None:
         for fault in faults:
             if fault.kind == "delay":
-                self._wait(fault.number("seconds"))
+                self._wait(fault.number("seconds"), fault.over)
         fault_or_none = next((f for f in faults if f.kind != "delay"), None)
         if fault_or_none is None:
             self._send(self._call(body))
@@ -180,9 +183,11 @@ class Handler(BaseHTTPRequestHandler):
         elif fault.kind == "cut":
             self._cut(answer, count)
         elif fault.kind == "stall":
-            self._stall(answer, count, fault.number("seconds"))
+            self._stall(answer, count, fault)
+        elif fault.kind == "drip":
+            self._drip(answer, max(1, count), fault)
         else:
-            self._drip(answer, max(1, count), fault.number("seconds"))
+            self._drip_header(answer, max(1, count), fault)
 
     def _cut(self, answer: Answer, count: int) -> None:
         self._head(answer)
@@ -192,19 +197,31 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
         self.close_connection = True
 
-    def _stall(self, answer: Answer, count: int, seconds: float) -> None:
+    def _stall(self, answer: Answer, count: int, fault: Fault) -> None:
         self._head(answer)
         self._piece(answer, answer.body[:count])
-        self._wait(seconds)
+        self._wait(fault.number("seconds"), fault.over)
         self._piece(answer, answer.body[count:])
         self._end(answer)
 
-    def _drip(self, answer: Answer, count: int, seconds: float) -> None:
+    def _drip(self, answer: Answer, count: int, fault: Fault) -> None:
         self._head(answer)
         for start in range(0, len(answer.body), count):
             self._piece(answer, answer.body[start : start + count])
-            self._wait(seconds)
+            self._wait(fault.number("seconds"), fault.over)
         self._end(answer)
+
+    def _drip_header(self, answer: Answer, count: int, fault: Fault) -> None:
+        wire, self.wfile = self.wfile, io.BytesIO()
+        try:
+            self._send(answer)
+            whole = self.wfile.getvalue()
+        finally:
+            self.wfile = wire
+        for start in range(0, len(whole), count):
+            self.wfile.write(whole[start : start + count])
+            self.wfile.flush()
+            self._wait(fault.number("seconds"), fault.over)
 
     def _reset(self) -> None:
         # A zero linger time makes close() send a reset in place of an orderly end.
@@ -216,9 +233,12 @@ class Handler(BaseHTTPRequestHandler):
         # The base class would now flush what is closed; this ends the connection's thread quietly.
         raise ConnectionResetError("a scripted reset")
 
-    def _wait(self, seconds: float) -> None:
-        if seconds > 0:
-            self.server.stopping.wait(seconds)
+    def _wait(self, seconds: float, over: threading.Event | None = None) -> None:
+        """For so long; less, when the rule that says so is over or the server stops."""
+        ends = time.monotonic() + seconds
+        while (left := ends - time.monotonic()) > 0 and not (over is not None and over.is_set()):
+            if self.server.stopping.wait(left if over is None else min(left, _LOOK_SECONDS)):
+                return
 
     # --- answers
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -58,6 +59,29 @@ def test_drip_sends_slowly_and_in_full(standin: StandIn, client: requests.Sessio
     took, answer = _timed(client, standin.url + PROJECTS)
     assert took >= 0.3
     assert answer.content == whole
+
+
+def test_drip_header_sends_the_header_slowly_too(standin: StandIn) -> None:
+    whole = _raw(standin, VERSION)
+    standin.fault(VERSION, "drip_header", bytes=len(whole) // 3, seconds=0.1)
+    started = time.monotonic()
+    assert _raw(standin, VERSION).partition(b"\r\n\r\n")[2] == b"1.6.3"
+    assert time.monotonic() - started >= 0.3
+
+
+@pytest.mark.parametrize("kind", ["delay", "stall", "drip", "drip_header"])
+@pytest.mark.parametrize("times", [1, None])
+def test_who_waits_under_a_rule_goes_on_when_it_is_cleared(standin: StandIn, kind: str, times: int | None) -> None:
+    standin.fault(VERSION, kind, seconds=60, times=times)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(_raw, standin, VERSION)
+        while not standin.counts():
+            time.sleep(0.01)
+        time.sleep(0.1)
+        assert not waiting.done()
+        standin.clear_faults()
+        assert waiting.result(30).endswith(b"1.6.3")
+    assert standin.faults() == []
 
 
 def test_cut_of_a_chunked_body_breaks_it_off(standin: StandIn, client: requests.Session) -> None:
