@@ -49,7 +49,11 @@ class Journal:
 
     def record(self, error: CdbfsError, what: str) -> None:
         """Note that `error` was what came of `what` (a path in the mount, or a request)."""
-        new = Failure(self._clock(), error.errno, what, str(error))
+        self.note(error.errno, what, str(error))
+
+    def note(self, errno: int, what: str, reason: str) -> None:
+        """Note what went wrong without failing anybody: of the cache, say, where the server is asked instead."""
+        new = Failure(self._clock(), errno, what, reason)
         with self._lock:
             if self._failures and _same(self._failures[-1], new):
                 last = self._failures.pop()

@@ -49,7 +49,9 @@ class Runtime:
             retry_pause=settings.retry_pause,
         )
         self.client = Client(settings, credentials)
-        disk = DiskCache(_documents_directory(settings, self.client.session.user), settings.cache_size)
+        disk = DiskCache(
+            _documents_directory(settings, self.client.session.user), settings.cache_size, self.journal
+        )
         ages = Ages(settings.document_ttl, settings.listing_ttl, settings.retry_pause)
         self.documents = Documents(
             self._disk_flight, self._document_flight, disk, self.journal, settings.memory_size, ages

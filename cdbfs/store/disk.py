@@ -2,7 +2,8 @@
 
 Used by documents. One file an object: a line of JSON that says what it is and the SHA-256 of all else, then the
 bytes; written beside and renamed into place. The digest, not fsync, is what guards against a half-written file: a
-file that does not match is dropped and fetched again. A full or missing disk costs speed, never an answer.
+file that does not match is dropped and fetched again. A full or missing disk costs speed, never an answer; what is
+wrong with it stands in the journal.
 
 Threads and processes: any; rename is atomic, and a file that vanishes while it is read counts as absent.
 """
@@ -10,23 +11,26 @@ Threads and processes: any; rename is atomic, and a file that vanishes while it 
 from __future__ import annotations
 
 import contextlib
+import errno as codes
 import hashlib
 import json
-import logging
 import os
 import tempfile
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from cdbfs.errors import ConfigError
-
-log = logging.getLogger(__name__)
+from cdbfs.events import Journal
 
 SWEEP_AFTER = 0.05
 """How much of the cap is written between two looks at the size of the whole."""
 SWEEP_TO = 0.9
 """A sweep goes on until this much of the cap is used."""
+PART = ".part-"
+PART_SECONDS = 3600.0
+"""A part that is older belongs to nobody: its writer was killed."""
 
 
 @dataclass(frozen=True)
@@ -40,20 +44,25 @@ class Found:
 class DiskCache:
     """Objects in `directory` (made private, 0700), at most about `cap` bytes of them."""
 
-    def __init__(self, directory: Path, cap: int) -> None:
+    def __init__(self, directory: Path, cap: int, journal: Journal | None = None) -> None:
         self._directory = directory
         self._cap = cap
+        self._journal = journal or Journal()
         self._lock = threading.Lock()
         self._unswept = cap
         """Bytes written since the last sweep; as good as too many at first: many mounts are short."""
-        self._complained = False
+        self._complaint = ""
+        """Why the last object could not be kept; told once, until one can be kept again."""
 
     def read(self, name: str, version: str) -> Found | None:
         """The object, or None where there is none that can be trusted."""
         path = self._path(name, version)
         try:
-            content = path.read_bytes()
-        except OSError:
+            content = _read(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            self._note(error, name, f"the copy kept on disk cannot be read: {error.strerror}")
             return None
         head, _, body = content.partition(b"\n")
         written = _written(head)
@@ -61,13 +70,13 @@ class DiskCache:
             with contextlib.suppress(OSError):
                 os.utime(path)  # least recently used goes first
             return Found(body, written)
-        log.warning("a cached document is damaged and is fetched again: %s", path.name)
+        self._journal.note(codes.EIO, name, "the copy kept on disk is damaged, and is fetched again")
         self.drop(name, version)
         return None
 
     def has(self, name: str, version: str) -> bool:
         """Whether there seems to be one, without reading it."""
-        return self._path(name, version).exists()
+        return os.path.exists(self._path(name, version))  # Path.exists raises where it may not look
 
     def drop(self, name: str, version: str) -> None:
         """Forget the object."""
@@ -82,13 +91,18 @@ class DiskCache:
             self._write(path, _head(name, version, body, now) + b"\n" + body)
             if self._sweep_is_due(len(body)):
                 self._sweep()
+            self._complaint = ""
         except OSError as error:
-            if not self._complained:
-                log.warning("documents cannot be kept on disk: %s", error)
-            self._complained = True
+            complaint = f"documents cannot be kept on disk: {error.strerror}"
+            if complaint != self._complaint:
+                self._note(error, str(self._directory), complaint)
+            self._complaint = complaint
+
+    def _note(self, error: OSError, what: str, reason: str) -> None:
+        self._journal.note(error.errno or codes.EIO, what, reason)
 
     def _write(self, path: Path, content: bytes) -> None:
-        descriptor, part = tempfile.mkstemp(prefix=".part-", dir=path.parent)  # mode 0600
+        descriptor, part = tempfile.mkstemp(prefix=PART, dir=path.parent)  # mode 0600
         try:
             with open(descriptor, "wb") as file:
                 file.write(content)
@@ -113,10 +127,14 @@ class DiskCache:
     def _sweep(self) -> None:
         """Remove the least recently used until the whole is under its cap, and parts that nobody finished."""
         files = []
+        latest = time.time() - PART_SECONDS
         for path in self._directory.glob("*/*"):
             with contextlib.suppress(OSError):
                 state = path.stat()
-                files.append((state.st_mtime, state.st_size, path))
+                if path.name.startswith(PART) and state.st_mtime < latest:
+                    path.unlink()
+                else:
+                    files.append((state.st_mtime, state.st_size, path))
         total = sum(size for _, size, _ in files)
         if total <= self._cap:
             return
@@ -144,6 +162,12 @@ def make_private(directory: Path) -> None:
     if not directory.is_dir():
         make_private(directory.parent)
         directory.mkdir(mode=0o700, exist_ok=True)
+
+
+def _read(path: Path) -> bytes:
+    """The bytes of the file. Never waits, whatever lies there: a FIFO would hold a worker for ever."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        return file.read() or b""
 
 
 def _head(name: str, version: str, body: bytes, written: float) -> bytes:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import logging
+import errno as codes
 import os
+import shutil
 import stat
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cdbfs.errors import ConfigError
-from cdbfs.store.disk import SWEEP_AFTER, SWEEP_TO, DiskCache, Found, make_private, own
+from cdbfs.events import Journal
+from cdbfs.store.disk import PART, PART_SECONDS, SWEEP_AFTER, SWEEP_TO, DiskCache, Found, make_private, own
 
 CAP = 10**6
 NOW = 1_700_000_000.25
@@ -75,9 +78,10 @@ def test_an_object_written_again_is_the_last_one(tmp_path: Path) -> None:
 
 
 def test_an_object_cut_or_changed_anywhere_is_dropped_and_told(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
 ) -> None:
-    cache = DiskCache(tmp_path, CAP)
+    journal = Journal()
+    cache = DiskCache(tmp_path, CAP, journal)
     cache.write("name", "v", b"body", NOW)
     (path,) = files(tmp_path)
     whole = path.read_bytes()
@@ -87,7 +91,9 @@ def test_an_object_cut_or_changed_anywhere_is_dropped_and_told(
         path.write_bytes(content)
         assert cache.read("name", "v") is None
         assert not path.exists()
-    assert "damaged" in caplog.text
+    (told,) = journal.failures()
+    assert (told.errno, told.what, told.times) == (codes.EIO, "name", 2 * len(whole) + 1)
+    assert "damaged" in told.reason
     cache.write("name", "v", b"body", NOW)
     assert cache.read("name", "v") == Found(b"body", NOW)
 
@@ -166,14 +172,62 @@ def test_what_there_seems_to_be_is_told_without_reading_it(tmp_path: Path) -> No
     assert not DiskCache(tmp_path / "nowhere", CAP).has("name", "v")
 
 
-def test_a_disk_that_takes_nothing_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "file").touch()
-    cache = DiskCache(tmp_path / "file", CAP)
-    with caplog.at_level(logging.WARNING):
+def test_a_disk_that_takes_nothing_is_told_once_until_it_takes_something(tmp_path: Path) -> None:
+    journal = Journal()
+    cache = DiskCache(tmp_path / "place", CAP, journal)
+    for turn in (1, 2):
+        (tmp_path / "place").touch()
         for _ in range(3):
             cache.write("name", "v", b"body", NOW)
+        assert cache.read("name", "v") is None
+        (told,) = journal.failures()
+        assert (told.errno, told.times) == (codes.EEXIST, turn)
+        (tmp_path / "place").unlink()
+        cache.write("name", "v", b"body", NOW)
+        assert cache.read("name", "v") == Found(b"body", NOW)
+        shutil.rmtree(tmp_path / "place")
+
+
+def test_what_is_no_file_is_no_object_and_holds_nobody_up(tmp_path: Path) -> None:
+    cache = DiskCache(tmp_path, CAP)
+    cache.write("name", "v", b"body", NOW)
+    (path,) = files(tmp_path)
+    path.unlink()
+    os.mkfifo(path)
     assert cache.read("name", "v") is None
-    assert len(caplog.records) == 1
+    path.mkdir()
+    opened = len(os.listdir("/proc/self/fd"))
+    assert cache.read("name", "v") is None
+    assert len(os.listdir("/proc/self/fd")) == opened
+
+
+def test_a_cache_that_may_not_be_looked_into_is_empty(tmp_path: Path) -> None:
+    """As root in a process of another user: root may look into everything."""
+    DiskCache(tmp_path, CAP).write("name", "v", b"body", NOW)
+    (path,) = files(tmp_path)
+    path.parent.chmod(0)
+    try:
+        if os.geteuid() == 0:
+            os.seteuid(12345)
+        cache = DiskCache(tmp_path, CAP)
+        assert not cache.has("name", "v")
+        assert cache.read("name", "v") is None
+        cache.write("name", "v", b"body", NOW)
+        cache.drop("name", "v")
+    finally:
+        if os.geteuid() != os.getuid():
+            os.seteuid(os.getuid())
+        path.parent.chmod(0o700)
+
+
+def test_parts_of_writers_that_were_killed_are_removed_and_those_of_others_stay(tmp_path: Path) -> None:
+    (tmp_path / "00").mkdir()
+    old, new = (tmp_path / "00" / f"{PART}{name}" for name in ("old", "new"))
+    for part in (old, new):
+        part.touch()
+    os.utime(old, (time.time() - PART_SECONDS - 60,) * 2)
+    DiskCache(tmp_path, CAP).write("name", "v", b"body", NOW)
+    assert [old.exists(), new.exists()] == [False, True]
 
 
 def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
