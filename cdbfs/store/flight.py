@@ -4,6 +4,9 @@ Used by listings and documents. The job runs in a worker of the pool, so a waite
 patience while the job goes on for the others, and for whoever asks next. A job that has not begun when the last
 of its waiters leaves is dropped: nobody wants it any more.
 
+What a waiter lost his patience with is not waited for by those who come right after him. The kernel lets only one
+lookup of a name reach us at a time: the others would wait as long as he did, one after the other.
+
 Threads: any may call. `_lock` guards the table of running jobs and is never held while a job runs or while
 somebody waits; it is reentrant because cancelling a future calls back at once. `Waiters` has a lock of its own,
 taken alone.
@@ -12,16 +15,23 @@ taken alone.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Hashable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Callable, TypeVar
 
+from cachetools import TTLCache
+
 from cdbfs.caller import Caller
 from cdbfs.errors import Interrupted, TimedOut, TooManyWaiters
 
 T = TypeVar("T")
+
+GIVEN_UP_SECONDS = 2.0
+"""How long after a waiter timed out the next ones do at once; short, so that a second try is a real one."""
+MOST_GIVEN_UP = 10_000
 
 
 class Waiters:
@@ -60,11 +70,13 @@ class _Run:
 class Flight:
     """Runs jobs in `workers` threads for callers that `waiters` counts."""
 
-    def __init__(self, workers: int, waiters: Waiters) -> None:
+    def __init__(self, workers: int, waiters: Waiters, clock: Callable[[], float] = time.monotonic) -> None:
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="cdbfs-fetch")
         self._waiters = waiters
         self._lock = threading.RLock()
         self._running: dict[Hashable, _Run] = {}
+        self._given_up: TTLCache[Hashable, float] = TTLCache(MOST_GIVEN_UP, GIVEN_UP_SECONDS, clock)
+        """Keys that somebody timed out with, and how long he had waited."""
 
     def start(self, key: Hashable, job: Callable[[], T]) -> Future[T]:
         """The run of `job` for `key`: the one under way, else a new one. It is not dropped."""
@@ -72,12 +84,17 @@ class Flight:
 
     def run(self, key: Hashable, job: Callable[[], T], caller: Caller, what: str) -> T:
         """What `job` returns or raises. Besides, raises TooManyWaiters, and what Caller.wait raises."""
+        self._refuse_what_was_given_up(key, caller, what)
         with self._waiters.one_more():
             run = self._join(key, job)
             try:
                 result: T = caller.wait(run.future, what)
-            except (Interrupted, TimedOut):
+            except Interrupted:
                 self._leave(run)
+                raise
+            except TimedOut:
+                self._leave(run)
+                self._give_up(key, run, caller.patience)
                 raise
             return result
 
@@ -97,6 +114,17 @@ class Flight:
             run.wanted += 1
             return run
 
+    def _refuse_what_was_given_up(self, key: Hashable, caller: Caller, what: str) -> None:
+        with self._lock:
+            waited = self._given_up.get(key)
+        if waited is not None and waited >= caller.patience:
+            raise TimedOut(f"{what} did not come within {waited:g} s")
+
+    def _give_up(self, key: Hashable, run: _Run, patience: float) -> None:
+        with self._lock:
+            if run.future.cancelled() or not run.future.done():
+                self._given_up[key] = patience
+
     def _leave(self, run: _Run) -> None:
         with self._lock:
             run.wanted -= 1
@@ -106,3 +134,4 @@ class Flight:
     def _landed(self, key: Hashable) -> None:
         with self._lock:
             self._running.pop(key, None)
+            self._given_up.pop(key, None)

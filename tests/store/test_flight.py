@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Callable
@@ -11,7 +12,7 @@ import pytest
 
 from cdbfs.caller import NOBODY, Caller
 from cdbfs.errors import Interrupted, NotFound, TimedOut, TooManyWaiters
-from cdbfs.store.flight import Flight, Waiters
+from cdbfs.store.flight import GIVEN_UP_SECONDS, Flight, Waiters
 
 
 class Job:
@@ -319,3 +320,62 @@ def test_guests_who_come_and_go_leave_nothing_behind(
     job.let_go.set()
     assert single.run("last", lambda: 7, NOBODY, "it") == 7
     assert (runs, waiters.now) == ([], 0)
+
+
+def test_what_one_lost_his_patience_with_the_next_does_not_wait_for(job: Job) -> None:
+    now = [0.0]
+    flight = Flight(1, Waiters(9), clock=lambda: now[0])
+    brief, patient = Caller(patience=0.1), Caller(patience=30)
+    with pytest.raises(TimedOut, match=r"it did not come within 0\.1 s"):
+        flight.run("key", job, brief, "it")
+    began = time.monotonic()
+    for _ in range(100):
+        with pytest.raises(TimedOut, match=r"it did not come within 0\.1 s"):
+            flight.run("key", job, Caller(patience=0.1), "it")
+    assert time.monotonic() - began < 5  # 10 s, did each wait for himself
+    with ThreadPoolExecutor(1) as pool:  # who has more patience waits; another key is another thing
+        waiting = pool.submit(flight.run, "key", job, patient, "it")
+        with pytest.raises(TimedOut):
+            flight.run("other", lambda: 7, brief, "it")  # behind it, in the one worker
+        job.let_go.set()
+        assert waiting.result(5) == 1
+    assert flight.run("key", job, brief, "it") == 2
+    flight.close()
+
+
+def test_a_second_try_some_time_later_is_a_real_one(job: Job) -> None:
+    now = [0.0]
+    flight = Flight(1, Waiters(9), clock=lambda: now[0])
+    with pytest.raises(TimedOut):
+        flight.run("key", job, Caller(patience=0.1), "it")
+    now[0] += GIVEN_UP_SECONDS + 0.1
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(flight.run, "key", job, Caller(patience=10), "it")
+        with pytest.raises(TimedOut):
+            flight.run("key", job, Caller(patience=0.1), "it")
+        job.let_go.set()
+        assert waiting.result(5) == 1
+    flight.close()
+
+
+def test_a_job_that_never_began_is_not_waited_for_again_either(job: Job, single: Flight) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(single.run, "first", job, NOBODY, "it")
+        assert job.begun.wait(5)
+        runs: list[int] = []
+        for _ in range(3):
+            with pytest.raises(TimedOut):
+                single.run("second", lambda: runs.append(1), Caller(patience=0.2), "it")
+        job.let_go.set()
+        assert first.result(5) == 1
+    assert runs == []
+
+
+def test_what_a_job_says_of_time_is_no_lost_patience(flight: Flight) -> None:
+    def fail() -> int:
+        raise TimedOut("the server fell silent")
+
+    for _ in range(2):
+        with pytest.raises(TimedOut, match="the server fell silent"):
+            flight.run("key", fail, Caller(patience=5), "it")
+    assert flight.run("key", lambda: 7, Caller(patience=5), "it") == 7
