@@ -6,6 +6,7 @@ libfuse answers it by the calling thread.
 
 from __future__ import annotations
 
+import math
 import time
 from concurrent.futures import CancelledError, Future, wait
 from dataclasses import dataclass
@@ -32,10 +33,16 @@ class Caller:
     patience: float = 120.0
     """Seconds this caller waits for one thing before ETIMEDOUT; what it waits for goes on without it."""
     interrupted: Callable[[], bool] = _never
+    ends: float = math.inf
+    """When (time.monotonic) it loses its patience for all that it waits for together."""
+
+    def left(self) -> float:
+        """Seconds it would wait from now on."""
+        return min(self.patience, self.ends - time.monotonic())
 
     def wait(self, future: Future[T], what: str) -> T:
         """The future's result. Raises Interrupted, TimedOut, or what the future raised."""
-        deadline = time.monotonic() + self.patience
+        deadline = time.monotonic() + self.left()
         while True:
             left = deadline - time.monotonic()
             wait([future], timeout=max(0.0, min(POLL_SECONDS, left)))

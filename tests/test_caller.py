@@ -50,6 +50,16 @@ def test_patience_ends() -> None:
     assert 0.06 <= time.monotonic() - began < 0.5
 
 
+def test_patience_is_one_for_all_that_is_waited_for() -> None:
+    caller = Caller(patience=0.2, ends=time.monotonic() + 0.2)
+    for _ in range(50):
+        with pytest.raises(TimedOut):
+            caller.wait(Future(), "the listing")
+    assert caller.left() <= 0
+    assert Caller(patience=7.0).left() == 7.0
+    assert time.monotonic() - caller.ends < 5  # not 50 times 0.2
+
+
 def test_an_interruption_ends_the_wait_at_the_next_look() -> None:
     began = time.monotonic()
     with pytest.raises(Interrupted, match="waiting for the listing"):

@@ -32,6 +32,8 @@ T = TypeVar("T")
 GIVEN_UP_SECONDS = 2.0
 """How long after a waiter timed out the next ones do at once; short, so that a second try is a real one."""
 MOST_GIVEN_UP = 10_000
+AS_LONG = 1.1
+"""Who would wait so much longer than the one who gave up counts as no more patient than he."""
 
 
 class Waiters:
@@ -84,7 +86,8 @@ class Flight:
 
     def run(self, key: Hashable, job: Callable[[], T], caller: Caller, what: str) -> T:
         """What `job` returns or raises. Besides, raises TooManyWaiters, and what Caller.wait raises."""
-        self._refuse_what_was_given_up(key, caller, what)
+        patience = caller.left()
+        self._refuse_what_was_given_up(key, patience, what)
         with self._waiters.one_more():
             run = self._join(key, job)
             try:
@@ -94,7 +97,7 @@ class Flight:
                 raise
             except TimedOut:
                 self._leave(run)
-                self._give_up(key, run, caller.patience)
+                self._give_up(key, run, patience)
                 raise
             return result
 
@@ -114,11 +117,11 @@ class Flight:
             run.wanted += 1
             return run
 
-    def _refuse_what_was_given_up(self, key: Hashable, caller: Caller, what: str) -> None:
+    def _refuse_what_was_given_up(self, key: Hashable, patience: float, what: str) -> None:
         with self._lock:
             waited = self._given_up.get(key)
-        if waited is not None and waited >= caller.patience:
-            raise TimedOut(f"{what} did not come within {waited:g} s")
+        if waited is not None and patience <= waited * AS_LONG:
+            raise TimedOut(f"{what} did not come within {waited:.3g} s")
 
     def _give_up(self, key: Hashable, run: _Run, patience: float) -> None:
         with self._lock:
