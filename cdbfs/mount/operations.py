@@ -18,9 +18,12 @@ import logging
 import os
 import stat
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, Callable, NoReturn, TypeVar
+
+from cachetools import TTLCache
 
 from cdbfs.caller import Caller
 from cdbfs.config import Settings
@@ -38,6 +41,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 TYPE_BITS = {Kind.DIRECTORY: stat.S_IFDIR, Kind.FILE: stat.S_IFREG, Kind.LINK: stat.S_IFLNK}
 PERMISSIONS = {Kind.DIRECTORY: 0o555, Kind.FILE: 0o444, Kind.LINK: 0o777}
 FORGET_SECONDS = 1.0
+LET_GO_SECONDS = 1.0
+LET_GO_AGAIN = 2
+MOST_LET_GO = 1000
 UNREPORTED = (NoSuchName, ReadOnly, Interrupted)
 """Everyday answers, which would bury real failures in `.cdbfs/errors`."""
 
@@ -87,6 +93,8 @@ class Operations:
         self._ending = threading.Event()
         self._lock = threading.Lock()
         self._handles: dict[int, tuple[str, Content]] = {}
+        self._let_go: TTLCache[int, int] = TTLCache(MOST_LET_GO, LET_GO_SECONDS)
+        """Threads that were interrupted while they waited, and how often they are still let go."""
         self._logged: set[str] = set()
         self._numbers = itertools.count(1)
         self._versions = Versions(settings.attr_timeout, settings.listing_ttl, 2 * settings.max_document_bytes)
@@ -119,6 +127,12 @@ class Operations:
             content = self._versions.to_show(path, lambda: node.content(caller))
             return self._stat(path, Attributes(Kind.FILE, len(content.data), content.mtime))
         return self._stat(path, attributes(node, caller))
+
+    @_reports
+    def opendir(self, path: str) -> int:
+        """Fails where readdir would: the C library takes readdir's ENOENT for the end of the directory."""
+        self._tree.entries(path, self._caller(self._settings.lookup_deadline))
+        return 0
 
     @_reports
     def readdir(self, path: str, fh: int) -> list[tuple[str, dict[str, int], int]]:
@@ -200,10 +214,25 @@ class Operations:
 
     def _caller(self, patience: float) -> Caller:
         uid, _, pid = self._context()
-        return Caller(pid, uid, patience, self._given_up)
+        return Caller(pid, uid, patience, lambda: self._given_up(pid), time.monotonic() + patience)
 
-    def _given_up(self) -> bool:
-        return self._ending.is_set() or self._interrupted()
+    def _given_up(self, pid: int) -> bool:
+        """Whether the one that waits is to be let go: it was interrupted, or the mount ends.
+
+        Who was interrupted and waits again at once is let go again, LET_GO_AGAIN times: R looks for its Ctrl-C
+        only when stat has failed, and open, twice. No more, since Python asks again until it is let in.
+        """
+        if self._ending.is_set():
+            return True
+        interrupted = self._interrupted()
+        with self._lock:
+            if interrupted:
+                self._let_go[pid] = LET_GO_AGAIN
+                return True
+            left = self._let_go.get(pid, 0)
+            if left:
+                self._let_go[pid] = left - 1
+        return left > 0
 
     def _forgetting(self, forget: Callable[[str], None]) -> Callable[[str], None]:
         """`forget` in a thread of its own, waited for with a deadline: it asks the kernel, which may ask us."""
