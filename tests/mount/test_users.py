@@ -32,6 +32,7 @@ PART = [
     "tests/mount/test_lifecycle.py::test_a_signal_ends_it_cleanly",
     "tests/mount/test_lifecycle.py::test_fusermount_ends_it",
     "tests/mount/test_lifecycle.py::test_after_kill_9_mounting_again_works",
+    "tests/mount/test_faults_of_the_cache.py::test_what_is_damaged_is_fetched_again",
     "tests/mount/test_lifecycle.py::test_umount_tells_who_is_in_the_way",
     "tests/mount/test_lifecycle.py::test_a_directory_with_files_is_not_hidden",
     "tests/mount/test_bindings.py::test_a_helper_that_is_missing_is_told_to_who_needs_it",
