@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, TypeVar
 
-from cdbfs.demo import StandIn, document
+from cdbfs.demo import StandIn, connectomedb, document
 from tests.views import mounted
-from tests.worlds import World, demo
+from tests.worlds import World
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ DEADLINES = {
 SOON = 20.0
 """Seconds within which everything here must be over, on a busy machine too; no deadline above is longer."""
 
-SMALL = World("small", demo(6))
+SMALL = World("small", connectomedb(6))
 KNOWN_LISTING = "projects/HCP_Q2/subjects"
 UNKNOWN_LISTING = "projects/HCP_Q1/subjects"
 

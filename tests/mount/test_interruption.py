@@ -19,12 +19,12 @@ from pathlib import Path
 import pytest
 
 from cdbfs.config import Settings
-from cdbfs.demo import StandIn, document
+from cdbfs.demo import StandIn, connectomedb, document
 from tests.mount.failing import SOON, Scene, answers, errno_name, failure, timed, wait_until
 from tests.mount.test_requests import known
 from tests.tables import table
 from tests.views import mounted
-from tests.worlds import World, demo
+from tests.worlds import World
 
 LEAVING = table("Ctrl-C while the server stalls", "program", "over after")
 CROWD = table("300 readers of a stalled server", "look", "milliseconds")
@@ -64,7 +64,7 @@ PROGRAMS = {
 @pytest.fixture(scope="module")
 def tutorial() -> World:
     """Of one dialect: nothing here depends on it."""
-    return World("tutorial", demo())
+    return World("tutorial", connectomedb())
 
 
 @pytest.fixture
