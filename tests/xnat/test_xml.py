@@ -8,7 +8,7 @@ import pytest
 from lxml import etree
 
 from cdbfs.errors import ServerFault, TooLarge
-from cdbfs.xnat.xml import MOST_TAGS, local_name, parse
+from cdbfs.xnat.xml import MOST_ATTRIBUTES, MOST_TAGS, local_name, parse
 from tests.demo import recordings
 
 DOCUMENTS = ["196-doc-project-xml", "201-doc-subject-xml", "211-doc-mr-xml", "216-doc-nt-xml", "226-doc-scan-xml"]
@@ -89,3 +89,28 @@ def test_local_names_have_no_namespace_and_comments_no_name() -> None:
     root = parse(b"<n:a xmlns:n='urn:n' n:b='1'><!--c--><?p i?><d/></n:a>", "it")
     assert [local_name(root.tag), *map(local_name, root.attrib)] == ["a", "b"]
     assert [local_name(child.tag) for child in root] == ["", "", "d"]
+
+
+def test_documents_of_names_without_end_harm_no_later_one() -> None:
+    """lxml keeps names by thread, up to a bound after which that thread could parse nothing any more."""
+    for number in range(24):
+        names = b"".join(b"<%b%d-%d/>" % (b"n" * 900, number, name) for name in range(20_000))
+        parse(b"<a>%b</a>" % names, "it")
+    assert parse(b"<fresh/>", "it").tag == "fresh"
+
+
+@pytest.mark.parametrize("encoding", ["utf-7", "IBM037", "hz-gb-2312", "iso-2022-jp", "ucs-4", ""])
+def test_an_encoding_that_could_hide_tags_is_refused(encoding: str) -> None:
+    with pytest.raises(ServerFault, match=r"^the document is in an encoding that is not read here"):
+        parse(f"<?xml version='1.0' encoding='{encoding}'?><a/>".encode(), "the document")
+
+
+def test_a_document_of_too_many_attributes_is_refused_unread() -> None:
+    with pytest.raises(TooLarge, match=rf"^the document has over {MOST_ATTRIBUTES} attributes"):
+        parse(b"<a b='" + b"=" * MOST_ATTRIBUTES + b"'/>", "the document")
+
+
+def test_a_complaint_quotes_little_of_the_document() -> None:
+    with pytest.raises(ServerFault) as caught:
+        parse(f"<{'x' * 100_000}>".encode(), "the document")
+    assert len(str(caught.value)) < 300
