@@ -20,6 +20,8 @@ from cdbfs.xnat.models import Experiment, Project, Subject
 from cdbfs.xnat.session import Route, Session
 
 VERSION_SECONDS = 5.0
+LONGEST_ID = 1000
+"""Characters; XNAT's own are at most 255. Servers refuse addresses of some 8,000."""
 
 
 class Client:
@@ -105,12 +107,14 @@ class Client:
 
 def _segment(item: str) -> str:
     """An ID as one part of a URL's path. Raises ServerFault for one that no URL can hold."""
-    if item in (".", ".."):  # these would be taken for steps, and name something else
-        raise ServerFault(f"the server lists something with the ID {item!r}, which no address can name")
     try:
+        if item in (".", "..") or len(item) > LONGEST_ID:  # dots would be taken for steps, and name something else
+            raise ValueError(item)
         return quote(item, safe="")
-    except UnicodeEncodeError:
-        raise ServerFault(f"the server lists something with the ID {item!r}, which no address can name") from None
+    except ValueError:
+        raise ServerFault(
+            f"the server lists something with the ID {item[:99]!r}, which no address can name"
+        ) from None
 
 
 def _version(text: str) -> str:

@@ -13,7 +13,7 @@ import json
 from dataclasses import fields
 from typing import Any, TypeVar
 
-from cdbfs.errors import ServerFault
+from cdbfs.errors import ServerFault, TooLarge
 from cdbfs.xnat.models import Experiment, Project, Subject
 
 Row = TypeVar("Row", Project, Subject, Experiment)
@@ -21,19 +21,35 @@ Row = TypeVar("Row", Project, Subject, Experiment)
 SUBJECT_COLUMNS = tuple(field.name for field in fields(Subject))
 EXPERIMENT_COLUMNS = tuple(field.name for field in fields(Experiment))
 
+MOST_ROWS = 500_000
+MOST_VALUES = 7_000_000
+"""Bounds on what JSON makes of a few bytes: `{}` is 64 bytes of memory, a row with its names a thousand."""
+
 
 def parse(body: bytes, row_type: type[Row], what: str) -> list[Row]:
     """The rows of a listing, each ID once, in the server's order; rows without an ID are left out.
 
-    Raises ServerFault where `body` is no listing or holds fewer rows than it announces.
+    Raises ServerFault where `body` is no listing or holds fewer rows than it announces, TooLarge where it would
+    take far more memory than its text.
     """
+    _check(body, what)
     names = [field.name for field in fields(row_type)]
     rows: dict[str, Row] = {}
-    for raw in _result(body, what):
-        values = {name: _text(raw.get(name)) for name in names}
-        if values["ID"]:
-            rows.setdefault(values["ID"], row_type(**values))
+    try:
+        for raw in _result(body, what):
+            item = _text(raw.get("ID"))
+            if item and item not in rows:
+                rows[item] = row_type(**{name: _text(raw.get(name)) for name in names})
+    except RecursionError:  # a value that could just be read, and not be written
+        raise ServerFault(f"{what} is not a listing") from None
     return list(rows.values())
+
+
+def _check(body: bytes, what: str) -> None:
+    if body.count(b"{") > MOST_ROWS:
+        raise TooLarge(f"{what} has over {MOST_ROWS} rows")
+    if body.count(b",") + body.count(b"[") > MOST_VALUES:
+        raise TooLarge(f"{what} has over {MOST_VALUES} values")
 
 
 def _result(body: bytes, what: str) -> list[dict[str, Any]]:

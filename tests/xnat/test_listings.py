@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -10,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cdbfs.errors import ServerFault
-from cdbfs.xnat.listings import EXPERIMENT_COLUMNS, SUBJECT_COLUMNS, parse
+from cdbfs.errors import ServerFault, TooLarge
+from cdbfs.xnat.listings import EXPERIMENT_COLUMNS, MOST_ROWS, MOST_VALUES, SUBJECT_COLUMNS, parse
 from cdbfs.xnat.models import Experiment, Project, Subject
 from tests.demo import recordings
 
@@ -153,3 +154,18 @@ PROJECTS = st.builds(Project, st.text(min_size=1, max_size=20), st.text(max_size
 def test_any_text_comes_through_unchanged(projects: list[Project]) -> None:
     rows = [{"name": project.name, "ID": project.ID} for project in projects]
     assert parse(listing(*rows, totalRecords=str(len(rows))), Project, "it") == projects
+
+
+def test_a_listing_that_would_fill_the_memory_is_refused_unread() -> None:
+    """`{}` is 2 bytes here and 64 in memory."""
+    with pytest.raises(TooLarge, match=rf"^the list has over {MOST_ROWS} rows"):
+        parse(b"{}" * (MOST_ROWS + 1), Subject, "the list")
+    with pytest.raises(TooLarge, match=rf"^the list has over {MOST_VALUES} values"):
+        parse(b"[," * (MOST_VALUES // 2) + b"[", Subject, "the list")
+
+
+def test_a_value_of_any_depth_is_read_or_refused() -> None:
+    for depth in range(900, 1100):
+        with contextlib.suppress(ServerFault):
+            value = b"[" * depth + b"]" * depth
+            parse(b'{"ResultSet":{"Result":[{"ID":"a","age":' + value + b"}]}}", Subject, "it")
