@@ -15,8 +15,13 @@ from collections.abc import Iterable
 from typing import Protocol, TypeVar
 from urllib.parse import unquote_to_bytes
 
+from cdbfs.errors import ServerFault
+
 LONGEST = 255
 """Bytes in a name, as Linux has it."""
+
+MOST_ROUNDS = 16
+"""How often names that are still alike get their IDs; labels of people need two rounds at the most."""
 
 _ENCODED = re.compile(r"[/\0\ud800-\udfff]|%(?=[0-9A-Fa-f]{2})")
 
@@ -57,10 +62,13 @@ def fit(name: str) -> str:
 
 
 def assign(items: Iterable[L]) -> dict[str, L]:
-    """A name for each item, sorted by label, then ID. IDs are unique among the items."""
+    """A name for each item, sorted by label, then ID. IDs are unique among the items.
+
+    Raises ServerFault for labels that were made to look like the names that others get here.
+    """
     ordered = sorted(items, key=lambda item: (item.label, item.ID))
     names = [encode(item.label or item.ID) for item in ordered]
-    while True:
+    for _ in range(MOST_ROUNDS):
         fitted = [fit(name) for name in names]
         seen = Counter(fitted)
         if len(seen) == len(ordered):
@@ -69,6 +77,7 @@ def assign(items: Iterable[L]) -> dict[str, L]:
             f"{name}~{encode(item.ID)}" if seen[short] > 1 else name
             for name, short, item in zip(names, fitted, ordered)
         ]
+    raise ServerFault("the server lists labels that cannot be told apart as names of files")
 
 
 def _percent(text: str) -> str:

@@ -12,12 +12,13 @@ Used by experiment. Threads: plain functions, immutable results.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Union
 
 from lxml import etree
 
+from cdbfs.errors import TooLarge
 from cdbfs.tree import names, tables
 from cdbfs.xnat.xml import local_name
 
@@ -27,6 +28,10 @@ LEFT_OUT = frozenset({"sharing"})
 LEFT_OUT_BELOW_ROOT = LEFT_OUT | {"subject_ID", "date", "time"}
 SCORE_WEIGHT = 300
 """Bytes of memory that a score takes beside its text, roughly."""
+MOST_ATTRIBUTES = 5000
+"""Of one element: libxml2 finds each by going through those before it."""
+LONGEST_TABLE = 64 * 2**20
+"""Bytes of scores.csv: each row names all groups above its score, so that few bytes of XML can make many."""
 
 
 @dataclass(frozen=True)
@@ -37,17 +42,36 @@ class Group:
 
 
 def read(root: etree._Element) -> Group:
-    """The scores of a document."""
+    """The scores of a document. Raises TooLarge for elements with too many attributes."""
     return Group(_members(root, LEFT_OUT_BELOW_ROOT))
 
 
 def walk(group: Group, above: str = "") -> Iterator[tuple[str, str]]:
     """Every score as (path below scores/, text), in the document's order."""
-    for name, member in group.members.items():
-        if isinstance(member, Group):
-            yield from walk(member, f"{above}{name}/")
-        else:
+    levels = [(above, iter(group.members.items()))]  # not by recursion, which is slow where levels are many
+    while levels:
+        above, members = levels[-1]
+        for name, member in members:
+            if isinstance(member, Group):
+                levels.append((f"{above}{name}/", iter(member.members.items())))
+                break
             yield above + name, member
+        else:
+            levels.pop()
+
+
+def weight(group: Group) -> int:
+    """Bytes of memory that the scores and their table take, roughly."""
+    total, groups = 0, [(0, group)]
+    while groups:
+        above, inner = groups.pop()
+        total += SCORE_WEIGHT * len(inner.members)
+        for name, member in inner.members.items():
+            if isinstance(member, Group):
+                groups.append((above + len(name) + 1, member))
+            else:
+                total += above + len(name) + len(member)
+    return total
 
 
 def file_bytes(text: str) -> bytes:
@@ -56,8 +80,17 @@ def file_bytes(text: str) -> bytes:
 
 
 def csv(group: Group) -> bytes:
-    """scores.csv."""
-    return tables.csv(("score", "value"), walk(group))
+    """scores.csv. Raises TooLarge."""
+    return tables.csv(("score", "value"), _bounded(walk(group)))
+
+
+def _bounded(rows: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    size = 0
+    for path, text in rows:
+        size += len(path) + len(text)
+        if size > LONGEST_TABLE:
+            raise TooLarge(f"the table of scores is over {LONGEST_TABLE} bytes")
+        yield path, text
 
 
 class _Members(dict[str, Union["Group", str]]):
@@ -129,6 +162,8 @@ def _key(siblings: Sequence[etree._Element]) -> str | None:
 
 
 def _attributes(element: etree._Element, key: str | None) -> list[tuple[str, str]]:
+    if len(element.attrib) > MOST_ATTRIBUTES:
+        raise TooLarge(f"the document has an element with over {MOST_ATTRIBUTES} attributes")
     return [
         (local_name(name), str(value))
         for name, value in element.attrib.items()

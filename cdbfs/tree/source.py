@@ -57,7 +57,7 @@ class ExperimentDocument:
 
     @property
     def weight(self) -> int:
-        return 3 * len(self.xml) + scores.SCORE_WEIGHT * sum(1 for _ in scores.walk(self.scores))
+        return 2 * len(self.xml) + scores.weight(self.scores)
 
 
 @dataclass(frozen=True)

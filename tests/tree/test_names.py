@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from cdbfs.errors import ServerFault
 from cdbfs.tree.names import LONGEST, assign, decode, encode, fit
 
 LABELS = st.text(st.characters(codec=None), max_size=20) | st.text("%2Ee./\0~aF\ud800é", max_size=12)
@@ -124,3 +125,9 @@ def test_a_name_is_cut_between_characters() -> None:
     name = fit("é" * 200 + "x")
     assert name.startswith("é" * 119 + "~")
     assert len(name.encode()) <= 255
+
+
+def test_labels_made_to_look_like_others_names_cannot_keep_it_busy() -> None:
+    chain = [Item("x", "a"), *(Item("x" + "~a" * number, f"b{number}") for number in range(5000))]
+    with pytest.raises(ServerFault, match="cannot be told apart"):
+        assign(chain)

@@ -10,7 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cdbfs.tree.scores import Group, csv, file_bytes, read, walk
+from cdbfs.errors import TooLarge
+from cdbfs.tree.scores import (
+    LONGEST_TABLE,
+    MOST_ATTRIBUTES,
+    SCORE_WEIGHT,
+    Group,
+    csv,
+    file_bytes,
+    read,
+    walk,
+    weight,
+)
 from cdbfs.xnat.xml import parse
 from tests.demo import recordings
 
@@ -247,3 +258,25 @@ def test_any_document_gives_file_names_that_lead_to_every_score(elements: list[s
             member = member.members[name]
         assert member == text
         assert text.strip()
+
+
+def test_an_element_of_too_many_attributes_is_refused() -> None:
+    """libxml2 finds an attribute by going through all before it: 60,000 take 15 seconds."""
+    with pytest.raises(TooLarge, match=f"over {MOST_ATTRIBUTES} attributes"):
+        scores("<g " + " ".join(f"a{n}='1'" for n in range(MOST_ATTRIBUTES + 1)) + "/>")
+
+
+def test_a_table_far_larger_than_its_document_is_refused_and_weighed() -> None:
+    """Each row names the groups above its score: a few MB of XML would make GB of CSV."""
+    names = [f"{'n' * 250}{level}" for level in range(200)]
+    inside = "".join(f"<{name}>" for name in names) + "<x>1</x>" * 1500
+    group = read(parse(f"{ROOT}{inside}{''.join(f'</{n}>' for n in reversed(names))}</n:Root>".encode(), "it"))
+    assert weight(group) > LONGEST_TABLE
+    with pytest.raises(TooLarge, match="the table of scores is over"):
+        csv(group)
+
+
+def test_the_weight_of_scores_is_that_of_their_table_and_more() -> None:
+    group = read(parse(f"{ROOT}<g><h><a>1</a><b>22</b></h></g><c>3</c></n:Root>".encode(), "it"))
+    table = csv(group).removeprefix(b"score,value\n")
+    assert weight(group) == len(table.replace(b",", b"").replace(b"\n", b"")) + 5 * SCORE_WEIGHT
