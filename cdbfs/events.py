@@ -16,6 +16,9 @@ from typing import Callable
 
 from cdbfs.errors import CdbfsError
 
+LONGEST = 500
+"""Characters of a reason, and of what failed, that are kept: both may hold text of the server's."""
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -53,7 +56,7 @@ class Journal:
 
     def note(self, errno: int, what: str, reason: str) -> None:
         """Note what went wrong without failing anybody: of the cache, say, where the server is asked instead."""
-        new = Failure(self._clock(), errno, what, reason)
+        new = Failure(self._clock(), errno, _short(what), _short(reason))
         with self._lock:
             if self._failures and _same(self._failures[-1], new):
                 last = self._failures.pop()
@@ -63,6 +66,10 @@ class Journal:
     def failures(self) -> tuple[Failure, ...]:
         with self._lock:
             return tuple(self._failures)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
 
 
 def _same(a: Failure, b: Failure) -> bool:

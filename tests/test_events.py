@@ -6,7 +6,7 @@ import errno
 import threading
 
 from cdbfs.errors import NotFound, ServerFault, TimedOut
-from cdbfs.events import Failure, Journal
+from cdbfs.events import LONGEST, Failure, Journal
 
 
 def test_failures_are_kept_in_order_with_their_time() -> None:
@@ -73,3 +73,11 @@ def test_many_threads_lose_no_failure() -> None:
     for thread in threads:
         thread.join()
     assert sum(failure.times for failure in journal.failures()) == 1600
+
+
+def test_what_is_kept_of_a_failure_is_short() -> None:
+    journal = Journal()
+    journal.record(NotFound("x" * 10**6), "y" * 10**6)
+    (failure,) = journal.failures()
+    assert (len(failure.what), len(failure.reason)) == (LONGEST, LONGEST)
+    assert failure.reason.endswith("...")
