@@ -10,16 +10,23 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Protocol
 
 from cdbfs import config
 from cdbfs.credentials import Credentials
-from cdbfs.demo import StandIn
 from cdbfs.errors import CdbfsError
 from cdbfs.mount import background, mounts
 from cdbfs.runtime import Runtime
 from cdbfs.tree.nodes import Attributes, Kind
 
 FUSE = "CDBFS_FUSE"
+
+
+class Served(Protocol):
+    """A server in these tests: a StandIn, or one that sends what a test scripts."""
+
+    @property
+    def url(self) -> str: ...
 
 
 class View(ABC):
@@ -95,7 +102,7 @@ def _as_os_error() -> Iterator[None]:
 
 
 @contextmanager
-def in_memory(server: StandIn, login: Credentials, cache: Path, **options: str) -> Iterator[Runtime]:
+def in_memory(server: Served, login: Credentials, cache: Path, **options: str) -> Iterator[Runtime]:
     """A runtime without a mount."""
     settings = config.load(server.url, {"cache_dir": str(cache), **options}, {})
     runtime = Runtime(settings, login)
@@ -128,7 +135,7 @@ def environment(login: Credentials | None = None, **extra: str) -> dict[str, str
 
 
 @contextmanager
-def mounted(server: StandIn, login: Credentials, directory: Path, cache: Path, **options: str) -> Iterator[Path]:
+def mounted(server: Served, login: Credentials, directory: Path, cache: Path, **options: str) -> Iterator[Path]:
     """A mount in the background, which ends with this process; its log must be empty in the end."""
     with suppress(FileExistsError):  # not exist_ok: that looks into the directory, where a mount may have died
         directory.mkdir(parents=True)
