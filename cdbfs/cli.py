@@ -21,7 +21,7 @@ import click
 from cdbfs import __version__, config, credentials
 from cdbfs.config import Settings
 from cdbfs.errors import CdbfsError, ConfigError
-from cdbfs.mount import background, daemon, mounts
+from cdbfs.mount import background, daemon, mounts, secrecy
 from cdbfs.runtime import Runtime
 
 START_SECONDS = 30.0
@@ -87,11 +87,13 @@ def mount(server: str, directory: str, foreground: bool, options: tuple[str, ...
 
     Returns when the mount answers, which then runs in the background until `cdbfs umount DIR`.
     """
+    secrecy.keep_memory_private()
     if handshake:
         _mount_for_parent(server, directory, options, background.parent(handshake))
     with _told():
         settings = config.load(server, config.parse_options(options), os.environ)
         login = credentials.find(settings.url, os.environ, settings.user)
+        secrecy.forget_login_variables()
         if foreground:
             _serve(settings, login, directory, lambda: click.echo(f"mounted on {directory}", err=True))
         daemon.prepare(directory, settings)

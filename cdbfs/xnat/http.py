@@ -9,6 +9,7 @@ of requests' Session is changed after it was made.
 
 from __future__ import annotations
 
+import http.client
 import os
 import ssl
 from collections.abc import Mapping
@@ -27,6 +28,7 @@ from cdbfs.xnat.deadline import Deadline, WatchedAdapter
 
 USER_AGENT = f"cdbfs/{__version__} python-requests/{requests.__version__}"
 CHUNK = 64 * 1024
+NO_HTTP = (http.client.BadStatusLine, http.client.UnknownProtocol)
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,8 @@ def _root(error: BaseException) -> str:
         if isinstance(reason, ssl.SSLCertVerificationError):
             reason = reason.verify_message  # its `reason` is CERTIFICATE_VERIFY_FAILED, whatever is wrong
             break
+        if isinstance(reason, NO_HTTP) and not isinstance(reason, ConnectionError):
+            return "it does not speak HTTP"  # the exception holds the line that came, which may be anything
         inner = getattr(reason, "reason", None) or (reason.args[-1] if reason.args else None)
         if not isinstance(inner, (BaseException, str)) or inner is reason:
             break

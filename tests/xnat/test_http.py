@@ -104,7 +104,7 @@ def test_garbage_is_an_error_of_ours_in_plain_words(garbage: bytes) -> None:
     with pytest.raises(CdbfsError) as caught:
         answer(garbage)
     assert isinstance(caught.value, (Unreachable, ServerFault))
-    assert not re.search(r"0x[0-9a-f]|object at|HTTPConnectionPool|\n", str(caught.value))
+    assert not re.search(r"0x[0-9a-f]|object at|HTTPConnectionPool|SSH|\n", str(caught.value))
 
 
 def test_silence_before_the_answer_ends_in_time() -> None:
