@@ -11,7 +11,7 @@ import hashlib
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 from cdbfs import __version__
 from cdbfs.config import LISTING_CONNECTIONS, Settings
@@ -31,9 +31,19 @@ DISK_WORKERS = 4
 
 
 class Runtime:
-    """A logged-in server as a tree. Raises LoginRefused, Unreachable, TimedOut or ServerFault at start."""
+    """A logged-in server as a tree. Raises LoginRefused, Unreachable, TimedOut or ServerFault at start.
 
-    def __init__(self, settings: Settings, credentials: Credentials | None) -> None:
+    By `clock` and `wall_clock` listings and documents age.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        credentials: Credentials | None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
         self.settings = settings
         self.journal = Journal()
         self.waiters = Waiters(settings.max_waiters)
@@ -47,6 +57,7 @@ class Runtime:
             keep=settings.listings,
             ttl=settings.listing_ttl,
             retry_pause=settings.retry_pause,
+            clock=clock,
         )
         self.client = Client(settings, credentials)
         disk = DiskCache(
@@ -54,7 +65,14 @@ class Runtime:
         )
         ages = Ages(settings.document_ttl, settings.listing_ttl, settings.retry_pause)
         self.documents = Documents(
-            self._disk_flight, self._document_flight, disk, self.journal, settings.memory_size, ages
+            self._disk_flight,
+            self._document_flight,
+            disk,
+            self.journal,
+            settings.memory_size,
+            ages,
+            clock,
+            wall_clock,
         )
         self._started = time.time()
         own(settings.cache_dir)
