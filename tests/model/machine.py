@@ -21,7 +21,6 @@ from hypothesis.stateful import (
     consumes,
     initialize,
     invariant,
-    multiple,
     precondition,
     rule,
 )
@@ -90,7 +89,8 @@ class Machine(RuleBasedStateMachine):
         self.trouble = False
         self.offline = False
         self.calm_since = 0.0
-        self.opened: dict[int, bytes] = {}
+        self.opened: dict[int, tuple[int, bytes]] = {}
+        self.issued: set[int] = set()
         self.directory = tempfile.TemporaryDirectory(prefix="cdbfs-model-")
         with StandIn(self.published.now.data) as found:
             port = int(found.url.rpartition(":")[2])
@@ -153,28 +153,30 @@ class Machine(RuleBasedStateMachine):
 
     # --- handles of a mount
 
-    @precondition(lambda self: isinstance(self.subject, Mounted) and len(self.opened) < 5)
+    @precondition(lambda self: isinstance(self.subject, Mounted) and len(self.issued) < 5)
     @rule(target=handles, pick=PICKS)
-    def open(self, pick: int) -> object:
-        spot = self.file(pick)
+    def open(self, pick: int) -> int:
+        """A number for a handle, also where it could not be opened: what comes next must not depend on that."""
+        number, spot = self.next(), self.file(pick)
+        self.issued.add(number)
         found = self.tried(spot, lambda: self.opened_whole(spot))
-        if found is None:
-            return multiple()
-        descriptor, data = found
-        self.opened[descriptor] = data
-        self.hold(data in self.values(spot), spot, data)
-        return descriptor
+        if found is not None:
+            self.opened[number] = found
+            self.hold(found[1] in self.values(spot), spot, found[1])
+        return number
 
-    @rule(descriptor=handles)
-    def read_again(self, descriptor: int) -> None:
+    @rule(number=handles)
+    def read_again(self, number: int) -> None:
         """A handle reads one version from open to close."""
-        if descriptor in self.opened:  # settling closes them all
-            assert os.pread(descriptor, 10**6, 0) == self.opened[descriptor]
+        if number in self.opened:  # settling closes them all
+            descriptor, data = self.opened[number]
+            assert os.pread(descriptor, 10**6, 0) == data
 
-    @rule(descriptor=consumes(handles))
-    def close(self, descriptor: int) -> None:
-        if self.opened.pop(descriptor, None) is not None:
-            os.close(descriptor)
+    @rule(number=consumes(handles))
+    def close(self, number: int) -> None:
+        self.issued.discard(number)
+        if number in self.opened:
+            os.close(self.opened.pop(number)[0])
 
     # --- what happens to the server
 
@@ -331,7 +333,11 @@ class Machine(RuleBasedStateMachine):
         if spot.is_file:
             return view.read(spot.path)
         if spot.is_directory:
-            return tuple(view.listdir(spot.path))
+            names = tuple(view.listdir(spot.path))
+            if not names and () not in self.values(spot):
+                # What getdents says of a directory that is gone, glibc takes for its end.
+                raise FileNotFoundError(errno.ENOENT, "no directory any more", spot.path)
+            return names
         try:
             return view.readlink(spot.path)
         except OSError as error:
@@ -374,6 +380,10 @@ class Machine(RuleBasedStateMachine):
                     return None
                 if error.errno not in AWAY + FAILED:
                     raise
+                if error.errno == errno.EIO and spot.kind == "link" and "" in self.values(spot):
+                    # The kernel's word for an inode that turned from link to directory, until its entry is due.
+                    time.sleep(0.5)
+                    return ask()
                 if self.trouble:
                     return None
                 if time.monotonic() > self.calm_since + GRACE:
@@ -385,8 +395,9 @@ class Machine(RuleBasedStateMachine):
             raise Unexplained(f"{spot.path!r}: {value!r}")
 
     def close_all(self) -> None:
+        self.issued.clear()
         while self.opened:
-            os.close(self.opened.popitem()[0])
+            os.close(self.opened.popitem()[1][0])
 
 
 class MemoryMachine(Machine):
