@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,51 @@ from tests.tables import TABLES
 from tests.views import MemoryView, MountView, View, in_memory, mounted
 from tests.worlds import World, worlds
 
+LIBRARIES = ("3", "2")
+DIALECTS = ("1.6", "1.8")
+VIEWS = ("memory", "mount", "mount-libfuse2")
 
-@pytest.fixture(scope="session", params=worlds(), ids=lambda world: f"{world.name}-{world.dialect}")
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Runs tests with each dialect, libfuse, world and view that they ask for, where they do not say which.
+
+    Not with each pair: the server's dialect and the kernel's library do not know of each other, so libfuse 2 is
+    run with the 1.6 dialect only.
+    """
+    asked = set(metafunc.fixturenames)
+    for mark in metafunc.definition.iter_markers("parametrize"):
+        names = mark.args[0]
+        asked -= {name.strip() for name in names.split(",")} if isinstance(names, str) else set(names)
+    _parametrize(metafunc, asked, ("dialect", DIALECTS), ("fuse", LIBRARIES))
+    _parametrize(metafunc, asked, ("world", worlds()), ("view", VIEWS))
+
+
+def _parametrize(
+    metafunc: pytest.Metafunc,
+    asked: set[str],
+    server: tuple[str, Sequence[str | World]],
+    library: tuple[str, Sequence[str]],
+) -> None:
+    names = [name for name, _ in (server, library) if name in asked]
+    choices = [values for name, values in (server, library) if name in asked]
+    if names:
+        sets = [each for each in itertools.product(*choices) if not {"1.8", "2"} <= set(map(_short, each))]
+        ids = ["-".join(map(_id, each)) for each in sets]
+        metafunc.parametrize(names, sets, indirect=True, ids=ids, scope="session")
+
+
+def _short(value: str | World) -> str:
+    """The dialect, or the libfuse, that a value means; another text for others."""
+    return value.dialect if isinstance(value, World) else value.removeprefix("mount-libfuse")
+
+
+def _id(value: str | World) -> str:
+    if isinstance(value, World):
+        return f"{value.name}-{value.dialect}"
+    return f"libfuse{value}" if value in LIBRARIES else value
+
+
+@pytest.fixture(scope="session")
 def world(request: pytest.FixtureRequest) -> World:
     found: World = request.param
     return found
@@ -26,9 +70,12 @@ def world_server(world: World) -> Iterator[StandIn]:
         yield server
 
 
-@pytest.fixture(scope="session", params=["3", "2"], ids=["libfuse3", "libfuse2"])
+@pytest.fixture(scope="session")
 def fuse(request: pytest.FixtureRequest) -> str:
-    """Each libfuse in turn, as the setting `fuse` names it."""
+    """Each libfuse in turn, as the setting `fuse` names it.
+
+    One is enough: @pytest.mark.parametrize("fuse", ["3"], indirect=True).
+    """
     found: str = request.param
     return found
 
@@ -40,7 +87,7 @@ def each_fuse(fuse: str, monkeypatch: pytest.MonkeyPatch) -> str:
     return fuse
 
 
-@pytest.fixture(scope="session", params=["memory", "mount", "mount-libfuse2"])
+@pytest.fixture(scope="session")
 def view(
     request: pytest.FixtureRequest, world: World, world_server: StandIn, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[View]:
@@ -55,7 +102,7 @@ def view(
             yield MountView(directory)
 
 
-@pytest.fixture(scope="session", params=["1.6", "1.8"])
+@pytest.fixture(scope="session")
 def dialect(request: pytest.FixtureRequest) -> str:
     """Each dialect of the stand-in in turn: what uses a server of the tutorial's data runs on both.
 

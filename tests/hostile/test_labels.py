@@ -100,7 +100,7 @@ DATA = hostile()
 
 
 @pytest.fixture(scope="module", params=["memory", "mount"])
-def view(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[View]:
+def labels(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[View]:
     scratch = tmp_path_factory.mktemp("labels")
     login = World("labels", DATA).login
     with StandIn(DATA) as server:
@@ -113,8 +113,8 @@ def view(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
                 assert (directory / ".cdbfs/errors").read_text() == ""
 
 
-def test_every_subject_has_a_name_of_its_own_that_tells_its_label(view: View) -> None:
-    names = view.listdir("projects/P/subjects")
+def test_every_subject_has_a_name_of_its_own_that_tells_its_label(labels: View) -> None:
+    names = labels.listdir("projects/P/subjects")
     assert len(names) == len(set(names)) == len(LABELS)
     assert all(0 < len(os.fsencode(name)) <= 255 and not {"/", "\0"} & set(name) for name in names)
     alone = [label for label in LABELS if LABELS.count(label) == 1 and len(label) < 84 and "twin" not in label]
@@ -122,33 +122,33 @@ def test_every_subject_has_a_name_of_its_own_that_tells_its_label(view: View) ->
     assert set(alone) < {decode(name) for name in names}
 
 
-def test_every_experiment_is_read_below_its_subject(view: View) -> None:
+def test_every_experiment_is_read_below_its_subject(labels: View) -> None:
     found = set()
-    for subject in view.listdir("projects/P/subjects"):
-        (experiment,) = view.listdir(f"projects/P/subjects/{subject}/experiments")
+    for subject in labels.listdir("projects/P/subjects"):
+        (experiment,) = labels.listdir(f"projects/P/subjects/{subject}/experiments")
         directory = f"projects/P/subjects/{subject}/experiments/{experiment}"
-        number = int(view.read(f"{directory}/scores/memory/recall"))
-        assert view.read(f"{directory}/experiment.xml") == DATA.experiments[number].document
+        number = int(labels.read(f"{directory}/scores/memory/recall"))
+        assert labels.read(f"{directory}/experiment.xml") == DATA.experiments[number].document
         if not NO_XML & set(LABELS[number]):
-            assert f'ID="Lab_S{number}"'.encode() in view.read(f"projects/P/subjects/{subject}/xml/subject.xml")
+            assert f'ID="Lab_S{number}"'.encode() in labels.read(f"projects/P/subjects/{subject}/xml/subject.xml")
         found.add(number)
     assert found == set(range(len(LABELS)))
 
 
-def test_every_link_leads_to_its_experiment(view: View) -> None:
-    names = view.listdir("projects/Q/experiments")
+def test_every_link_leads_to_its_experiment(labels: View) -> None:
+    names = labels.listdir("projects/Q/experiments")
     assert len(set(names)) == len(LABELS)
     for name in names:
-        target = view.readlink(f"projects/Q/experiments/{name}")
+        target = labels.readlink(f"projects/Q/experiments/{name}")
         subject = target.split("/")[2]
         path = os.path.normpath(f"projects/Q/experiments/{target}/scores/memory/recall")
-        assert view.read(path) == f"{subject[1:]}\n".encode()
+        assert labels.read(path) == f"{subject[1:]}\n".encode()
         assert len(target.split("/")) == 5
 
 
 @pytest.mark.parametrize("table", ["subjects.csv", "experiments.csv"])
-def test_tables_have_a_row_for_each(table: str, view: View, tmp_path: Path) -> None:
+def test_tables_have_a_row_for_each(table: str, labels: View, tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
-    (tmp_path / table).write_bytes(view.read(f"projects/P/{table}"))
+    (tmp_path / table).write_bytes(labels.read(f"projects/P/{table}"))
     frame = pandas.read_csv(tmp_path / table, keep_default_na=False, dtype=str)
     assert sorted(frame["label"]) == sorted(LABELS)

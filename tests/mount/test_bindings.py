@@ -25,6 +25,7 @@ from cdbfs.mount.operations import Operations
 from tests.views import cdbfs, mounted
 from tests.worlds import World
 
+ONE_DIALECT = pytest.mark.parametrize("dialect", ["1.6"], indirect=True)
 ABSENT = OSError("Unable to find libfuse")
 """What both bindings raise where their libfuse is missing, in these words."""
 
@@ -173,6 +174,7 @@ def without(module: str, scratch: Path, content: str = "raise OSError('Unable to
     return os.pathsep.join([str(shadow), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
+@ONE_DIALECT
 @pytest.mark.parametrize(("choice", "library"), [("2", "libfuse"), ("3", "libfuse3"), (AUTOMATIC, "libfuse3")])
 def test_the_daemon_loads_that_libfuse_only(
     choice: str, library: str, server: StandIn, tutorial: World, tmp_path: Path
@@ -181,6 +183,7 @@ def test_the_daemon_loads_that_libfuse_only(
         assert library_of(mount) == {library}
 
 
+@ONE_DIALECT
 def test_where_libfuse_3_is_missing_libfuse_2_mounts(
     server: StandIn, tutorial: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,6 +193,7 @@ def test_where_libfuse_3_is_missing_libfuse_2_mounts(
         assert len(os.listdir(mount / "projects/HCP_Q2/subjects")) == 144
 
 
+@ONE_DIALECT
 @pytest.mark.parametrize(
     ("choice", "absent", "words"),
     [
@@ -210,6 +214,7 @@ def test_without_libfuse_nobody_logs_in(
     assert server.counts() == {}
 
 
+@ONE_DIALECT
 def test_another_module_of_that_name_is_told_apart(server: StandIn, tutorial: World, tmp_path: Path) -> None:
     """python3-fuse has a module `fuse`, too."""
     path = without("fuse", tmp_path, "class Fuse: ...\nfuse_python_api = (0, 2)\n")
@@ -255,6 +260,7 @@ def mount_flags(path: Path) -> tuple[set[str], str, str, set[str]]:
     return set(left.split()[5].split(",")), kind, source, set(options.split(","))
 
 
+@ONE_DIALECT
 @pytest.mark.parametrize("options", [{}, {"umask": "022"}, {"umask": "027", "allow_other": "yes"}], ids=str)
 def test_both_tell_the_same_of_every_file(
     options: dict[str, str], server: StandIn, tutorial: World, tmp_path: Path
@@ -291,6 +297,7 @@ def test_both_tell_the_same_of_every_file(
             assert [flag in found[3] for found in flags] == ["allow_other" in options] * 2
 
 
+@ONE_DIALECT
 @pytest.mark.parametrize(
     "name", [b"\xff", b"a\xe4\x80", b"\xed\xb3\xbf", b"%FF", "ü€\U0001f600".encode()], ids=ascii
 )
@@ -307,6 +314,7 @@ def test_names_in_no_alphabet_are_just_not_there(name: bytes, mount_point: Path)
     assert (mount_point / ".cdbfs/errors").read_text() == ""
 
 
+@ONE_DIALECT
 def test_a_mount_point_in_no_alphabet_is_mounted_on(
     each_fuse: str, server: StandIn, tutorial: World, tmp_path: Path
 ) -> None:
@@ -315,6 +323,7 @@ def test_a_mount_point_in_no_alphabet_is_mounted_on(
         assert os.listdir(mount / "projects") == ["HCP_Q1", "HCP_Q2"]
 
 
+@ONE_DIALECT
 def test_either_helper_unmounts(
     each_fuse: str, server: StandIn, tutorial: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
