@@ -23,11 +23,13 @@ from cdbfs.demo import StandIn, connectomedb, document
 from tests.mount.failing import SOON, Scene, answers, errno_name, failure, timed, wait_until
 from tests.mount.test_requests import known
 from tests.tables import table
-from tests.views import mounted
+from tests.views import FUSE, mounted
 from tests.worlds import World
 
-LEAVING = table("Ctrl-C while the server stalls", "program", "over after")
-CROWD = table("300 readers of a stalled server", "look", "milliseconds")
+pytestmark = pytest.mark.usefixtures("each_fuse")
+
+LEAVING = table("Ctrl-C while the server stalls", "program", "libfuse", "over after")
+CROWD = table("300 readers of a stalled server", "look", "libfuse", "milliseconds")
 DOCUMENT_ROUTE = "GET /data/experiments/{experiment}"
 EXPERIMENT = "projects/HCP_Q2/subjects/100307/experiments/100307_NonToolbox"
 PATIENT = {"lookup_deadline": "60", "silence_timeout": "120", "request_deadline": "120"}
@@ -105,7 +107,7 @@ def test_ctrl_c_ends_a_program_that_waits(name: str, patient: Scene) -> None:
     assert program.returncode != 0
     if name == "Python, handler that leaves":
         assert (out, program.returncode) == ("handled\n", 3)
-    LEAVING.add(name, f"{took:.2f} s")
+    LEAVING.add(name, os.environ[FUSE], f"{took:.2f} s")
     wait_until(lambda: patient.status()["waiting"] == 0)
     assert patient.errors() == []  # to be interrupted is no failure
 
@@ -123,7 +125,7 @@ def test_a_handler_of_the_programs_own_runs_at_once(patient: Scene) -> None:
         took = time.monotonic() - began
         assert took < SOON
         wait_until(lambda: patient.status()["waiting"] == 1)
-    LEAVING.add("Python, handler that returns", f"{took:.2f} s")
+    LEAVING.add("Python, handler that returns", os.environ[FUSE], f"{took:.2f} s")
     patient.server.clear_faults()
     assert program.communicate(timeout=SOON)[1] == ""
     assert program.returncode == 0
@@ -139,7 +141,7 @@ def test_a_listing_that_stalls_can_be_left_too(patient: Scene) -> None:
     interrupt(program)
     program.communicate(timeout=SOON)
     assert program.returncode == -signal.SIGINT
-    LEAVING.add("ls of a listing", f"{time.monotonic() - began:.2f} s")
+    LEAVING.add("ls of a listing", os.environ[FUSE], f"{time.monotonic() - began:.2f} s")
 
 
 # -- several for one name ----------------------------------------------------------------------------------------
@@ -169,7 +171,7 @@ def test_those_who_wait_for_one_name_all_leave_within_the_lookup_deadline(
                 assert errno_name(error) == "ETIMEDOUT"
                 times.append(took)
         assert max(times) < 2 * 4  # 80 s, did each wait its own 4 s
-        LEAVING.add("(nobody: 20 readers of one name, deadline 4 s)", f"{max(times):.2f} s")
+        LEAVING.add("(nobody: 20 readers of one name, deadline 4 s)", os.environ[FUSE], f"{max(times):.2f} s")
         server.clear_faults()
         wait_until(lambda: answers(lambda: here.read(path)))
         assert here.read(path) == document(tutorial.data, "ConnectomeDB_E00299")
@@ -207,7 +209,7 @@ def test_three_hundred_readers_leave_the_mount_usable(patient: Scene, tutorial: 
         wait_until(lambda: patient.status()["waiting"] == 0)
         left.append(settled(pid))
     (threads, descriptors), (threads_after, descriptors_after) = left
-    CROWD.add("threads and descriptors after 1 and 2 crowds", f"{left[0]}, {left[1]}")
+    CROWD.add("threads and descriptors after 1 and 2 crowds", os.environ[FUSE], f"{left[0]}, {left[1]}")
     assert threads_after <= threads + 2
     assert descriptors_after <= descriptors + 2
 
@@ -276,4 +278,4 @@ def look_around(scene: Scene, cached: tuple[str, bytes]) -> None:
             assert right, name
             times.append(took)
         assert statistics.median(times) < 1, name
-        CROWD.add(name, f"{1000 * statistics.median(times):.1f}")
+        CROWD.add(name, os.environ[FUSE], f"{1000 * statistics.median(times):.1f}")
