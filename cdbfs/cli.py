@@ -87,7 +87,7 @@ def mount(server: str, directory: str, foreground: bool, options: tuple[str, ...
 
     Returns when the mount answers, which then runs in the background until `cdbfs umount DIR`.
     """
-    secrecy.keep_memory_private()
+    secrecy.leave_no_core()
     if handshake:
         _mount_for_parent(server, directory, options, background.parent(handshake))
     with _told():

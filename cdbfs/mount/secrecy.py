@@ -7,22 +7,22 @@ Threads: plain functions, called once at start.
 
 from __future__ import annotations
 
-import ctypes
+import contextlib
 import os
+import resource
 
 from cdbfs.config import LOGIN_VARIABLES
 
-PR_SET_DUMPABLE = 4
-"""prctl(2)"""
 
+def leave_no_core() -> None:
+    """No core of this process and its children, and no memory in one that is made all the same.
 
-def keep_memory_private() -> None:
-    """No core of this process, and no look into its memory or its environment for others than root.
-
-    A limit of 0 on the size of cores would not do: the kernel hands cores to a program such as systemd-coredump
-    all the same (core(5)). Children that run another program are as they were.
+    The limit does not hold where the kernel hands cores to a program such as systemd-coredump; the filter, which
+    leaves out every kind of memory, does (core(5)).
     """
-    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError), open("/proc/self/coredump_filter", "w", encoding="ascii") as file:
+        file.write("0")
 
 
 def forget_login_variables() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import random
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,6 +186,17 @@ def within(now: Footprint, before: Footprint) -> bool:
     )
 
 
+def use_all_connections(server: StandIn, mount: Path) -> None:
+    """Ask for so much at once that every connection is open that cdbfs keeps: else their number is chance."""
+    documents = list(mount.glob("projects/*/subjects/*/experiments/*/experiment.xml"))
+    server.fault("*", "delay", seconds=0.5)
+    time.sleep(3 * float(OPTIONS["document_ttl"]))  # all of them are due
+    with ThreadPoolExecutor(40) as pool:
+        list(pool.map(Path.read_bytes, documents))
+        list(pool.map(os.listdir, mount.glob("projects/*/subjects")))
+    server.clear_faults()
+
+
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize(
     ("size", "seconds", "operations"),
@@ -202,9 +215,11 @@ def test_a_mount_comes_through_all_weathers(size: str, seconds: float, operation
         with readers(mount, tmp_path):
             weather.pass_by(WARM_UP)
         pid = daemon(mount)
+        use_all_connections(server, mount)
         before = at_rest(pid)
         with readers(mount, tmp_path) as reports:
             weather.pass_by(seconds)
+        use_all_connections(server, mount)
         after = at_rest(pid, before)
         status = json.loads((mount / ".cdbfs/status.json").read_text())
     done = sum(report.done + report.away for report in reports)
