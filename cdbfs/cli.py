@@ -1,4 +1,4 @@
-"""The commands: demo, mount, umount. The only module that prints.
+"""The commands: demo, mount, umount, search, fields. The only module that prints.
 
 What fails is told in one line on stderr, with exit status 1; a wrong command line gets click's usage and 2.
 
@@ -7,14 +7,16 @@ Threads: all of it is the main thread's.
 
 from __future__ import annotations
 
+import csv
 import logging
 import os
 import shlex
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn, TextIO
 
 import click
 
@@ -22,7 +24,11 @@ from cdbfs import __version__, config, credentials
 from cdbfs.config import Settings
 from cdbfs.errors import CdbfsError, ConfigError
 from cdbfs.mount import background, daemon, mounts, secrecy
+from cdbfs.query import listing
+from cdbfs.query.run import MOST_BYTES, Catalog, prepare, run
 from cdbfs.runtime import Runtime
+from cdbfs.store.disk import make_private
+from cdbfs.xnat.client import Client
 
 START_SECONDS = 30.0
 """How long a mount may take to appear, beside what its login takes."""
@@ -135,6 +141,85 @@ def umount(directory: str, lazy: bool) -> None:
     """Unmount DIR."""
     with _told():
         mounts.unmount(mounts.real_path(directory), lazy=lazy)
+
+
+_server_option = click.option(
+    "-s", "--server", metavar="PROFILE|URL", help="The server.  [default: CDBFS_SERVER, or the only profile]"
+)
+_settings_option = click.option(
+    "-o", "options", metavar="KEY=VALUE,...", multiple=True, help="Settings, as `cdbfs mount --help` lists them."
+)
+
+
+@commands.command()
+@click.argument("file", type=click.File("rb"))
+@_server_option
+@_settings_option
+def search(file: BinaryIO, server: str | None, options: tuple[str, ...]) -> None:
+    """Run the query in FILE (- is stdin) and write its result as CSV.
+
+    \b
+    SELECT subject, NEO_NEOFAC_A AS agreeableness
+    FROM nt:scores
+    WHERE project = 'HCP_Q2' AND NEO_NEOFAC_A > 40
+    ORDER BY agreeableness DESC
+
+    `cdbfs fields` lists the data types, `cdbfs fields TYPE` what can be asked of one. Nothing is written where
+    the query is wrong or the answer is not whole: the reason is told, and the exit status is 1.
+    """
+    with _told():
+        query = file.read(MOST_BYTES + 1)
+        with _client(server, options) as (client, settings), _result(settings) as result:
+            run(prepare(query, Catalog(client)), client, settings.cache_dir, result)
+            result.seek(0)
+            shutil.copyfileobj(result, _stdout())
+            sys.stdout.flush()
+
+
+@commands.command()
+@click.argument("type_name", metavar="[TYPE]", required=False)
+@_server_option
+@_settings_option
+def fields(type_name: str | None, server: str | None, options: tuple[str, ...]) -> None:
+    """List the fields of a data TYPE as CSV: id, header, type, description, and the path below scores/.
+
+    Without a TYPE, list the data types.
+    """
+    with _told(), _client(server, options) as (client, _):
+        if type_name is None:
+            rows: list[tuple[str, ...]] = [("type",), *((name,) for name in client.search_types())]
+        else:
+            rows = [listing.HEADER, *listing.table(Catalog(client).named(type_name))]
+        csv.writer(_stdout(), lineterminator="\n").writerows(rows)
+        sys.stdout.flush()
+
+
+@contextmanager
+def _client(server: str | None, options: tuple[str, ...]) -> Iterator[tuple[Client, Settings]]:
+    """The server, asked without a mount."""
+    target = config.server(server, os.environ)
+    settings = config.load(target, config.parse_options(options), os.environ)
+    client = Client(settings, credentials.find(settings.url, os.environ, settings.user))
+    try:
+        yield client, settings
+    finally:
+        client.session.close()
+
+
+@contextmanager
+def _result(settings: Settings) -> Iterator[TextIO]:
+    """Where a result stands until it is whole. It has no name, since it may tell of people."""
+    make_private(settings.cache_dir)
+    with tempfile.TemporaryFile(
+        "w+", dir=settings.cache_dir, encoding="utf-8", errors="backslashreplace", newline=""
+    ) as file:
+        yield file
+
+
+def _stdout() -> TextIO:
+    """CSV is UTF-8 with LF, whatever the locale."""
+    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", newline="")  # type: ignore[union-attr]
+    return sys.stdout
 
 
 @commands.command()

@@ -57,6 +57,9 @@ LOGIN_VARIABLES = ("CDBFS_USER", "CDBFS_PASSWORD")
 AUTOMATIC = "auto"
 """What leaves a choice to us."""
 
+SERVER_VARIABLE = "CDBFS_SERVER"
+"""The profile or URL that commands without a mount ask."""
+
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -184,6 +187,7 @@ class Settings:
     connect_timeout: float = _setting(5.0, _positive_seconds, "longest wait for a connection")
     silence_timeout: float = _setting(30.0, _positive_seconds, "longest silence of the server")
     request_deadline: float = _setting(120.0, _positive_seconds, "longest time for one listing or document")
+    search_deadline: float = _setting(600.0, _positive_seconds, "longest time for one search")
     lookup_deadline: float = _setting(10.0, _positive_seconds, "longest wait of ls and stat")
     login_pause: float = _setting(
         600.0, _seconds, "pause before a server that refuses its own sessions is asked again"
@@ -193,6 +197,7 @@ class Settings:
     max_threads: int = _setting(200, _whole, "how many filesystem calls are worked on at once")
     max_listing_bytes: int = _setting(256 * 2**20, _size, "largest listing taken", "256M")
     max_document_bytes: int = _setting(64 * 2**20, _size, "largest document taken", "64M")
+    max_result_bytes: int = _setting(2**31, _size, "largest answer to a search taken", "2G")
     allow_http: frozenset[str] = _setting(
         frozenset(), _names, "hosts that may be asked without encryption, separated by colons", "none"
     )
@@ -231,6 +236,17 @@ def load(
     return settings
 
 
+def server(given: str | None, environ: Mapping[str, str], config_file: Path | None = None) -> str:
+    """The profile or URL meant: the one given, else CDBFS_SERVER, else the profile `default`, or the only one."""
+    if given or environ.get(SERVER_VARIABLE):
+        return given or environ[SERVER_VARIABLE]
+    path = config_file or default_config_file(environ)
+    names = sorted(_profiles(path)) if path.exists() else []
+    if "default" in names or len(names) == 1:
+        return "default" if "default" in names else names[0]
+    raise ConfigError(f"which server? Say -s PROFILE|URL, or set {SERVER_VARIABLE}, or name it in {path}")
+
+
 def parse_options(items: tuple[str, ...]) -> dict[str, str]:
     """The KEY=VALUE pairs of `-o a=1,b -o c=2`; a bare KEY stands for KEY=true."""
     pairs = [pair.partition("=") for item in items for pair in item.split(",") if pair]
@@ -266,19 +282,23 @@ def _ignored(key: str, value: str) -> bool:
     return key in IGNORED_OPTIONS or key.startswith(("x-", "comment"))
 
 
-def _profile(name: str, path: Path) -> dict[str, str]:
+def _profiles(path: Path) -> dict[str, Any]:
+    """The tables [profiles.NAME] of the configuration file."""
     try:
         with path.open("rb") as file:
             profiles = tomllib.load(file).get("profiles", {})
-    except FileNotFoundError:
-        raise ConfigError(f"{name!r} is no address (https://...), and no profile: there is no {path}") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from None
-    table = profiles.get(name) if isinstance(profiles, dict) else None
+    return profiles if isinstance(profiles, dict) else {}
+
+
+def _profile(name: str, path: Path) -> dict[str, str]:
+    if not path.exists():
+        raise ConfigError(f"{name!r} is no address (https://...), and no profile: there is no {path}")
+    profiles = _profiles(path)
+    table = profiles.get(name)
     if not isinstance(table, dict):
-        raise ConfigError(
-            f"{path} has no [profiles.{name}]{_nearest(name, profiles if isinstance(profiles, dict) else ())}"
-        )
+        raise ConfigError(f"{path} has no [profiles.{name}]{_nearest(name, profiles)}")
     if isinstance(table.get("umask"), int):
         raise ConfigError(f'umask in {path} must stand in quotes, like umask = "027"')
     return {key: _toml_text(value) for key, value in table.items()}
@@ -295,7 +315,11 @@ def _toml_text(value: object) -> str:
 def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
     names = {f"CDBFS_{key.name.upper()}": key.name for key in settings() if key.name not in ("url", "user")}
     for variable in environ:
-        if variable.startswith("CDBFS_") and variable not in names and variable not in LOGIN_VARIABLES:
+        if (
+            variable.startswith("CDBFS_")
+            and variable not in names
+            and variable not in (*LOGIN_VARIABLES, SERVER_VARIABLE)
+        ):
             raise ConfigError(f"{variable} in the environment is no setting{_nearest(variable, names)}")
     return {name: environ[variable] for variable, name in names.items() if variable in environ}
 

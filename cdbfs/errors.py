@@ -2,6 +2,7 @@
 
     CdbfsError                EIO           anything of ours
     ├── ConfigError           EINVAL        a setting, flag or profile that cannot be used
+    ├── QueryError            EIO           a query that cannot be run as it is written
     ├── NotFound              ENOENT        the server knows no such thing, or does not show it to this user
     │   └── NoSuchName        ENOENT        nothing of that name in a directory: everyday, never reported
     ├── NotADirectory         ENOTDIR
@@ -15,6 +16,7 @@
     │   ├── Dropped           EHOSTUNREACH  a connection that broke before the answer began
     │   └── StillUnreachable  EHOSTUNREACH  as a moment ago, and not tried again yet
     ├── ServerFault           EIO           5xx, or an answer that is not what was asked for
+    │   ├── BadRequest        EIO           400 to 422: the server does not take the question as it is
     │   └── BrokeOff          EIO           an answer that ended early, or a gateway's 502 to 504: worth a retry
     ├── TooLarge              EFBIG         an answer over its bound
     ├── TooManyWaiters        EAGAIN        so many readers wait already that one more would starve the mount
@@ -41,6 +43,16 @@ def ours(error: BaseException) -> CdbfsError:
 
 class ConfigError(CdbfsError):
     errno = codes.EINVAL
+
+
+class QueryError(CdbfsError):
+    """`place`, where known, is the line and column of what is wrong, both from 1; column 0 is none known."""
+
+    def __init__(self, reason: str, place: tuple[int, int] | None = None) -> None:
+        line, column = place or (0, 0)
+        where = f"line {line}, column {column}: " if column else f"line {line}: " if line else ""
+        super().__init__(where + reason)
+        self.place = place
 
 
 class NotFound(CdbfsError):
@@ -93,6 +105,10 @@ class StillUnreachable(Unreachable):
 
 class ServerFault(CdbfsError):
     errno = codes.EIO
+
+
+class BadRequest(ServerFault):
+    pass
 
 
 class BrokeOff(ServerFault):

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from cdbfs import config
 from cdbfs.config import Settings, check_url, default_config_file, load, parse_options, settings
 from cdbfs.errors import ConfigError
 
@@ -289,3 +290,29 @@ def test_every_setting_has_help_and_a_default_that_its_own_parser_takes(setting:
     if shown != "none" and "$" not in shown:
         default = getattr(Settings(), setting.name)
         assert setting.metadata["parse"](shown) == default
+
+
+def test_the_server_of_a_command_without_a_mount(tmp_path: Path) -> None:
+    """The one given, else the one of the environment, else the default profile, or the only one."""
+    file = tmp_path / "config.toml"
+    assert config.server("https://a", {"CDBFS_SERVER": "b"}, file) == "https://a"
+    assert config.server(None, {"CDBFS_SERVER": "b"}, file) == "b"
+    with pytest.raises(ConfigError, match="which server"):
+        config.server(None, {}, file)
+    file.write_text("[profiles.hcp]\nurl = 'https://a'\n")
+    assert config.server(None, {}, file) == "hcp"
+    file.write_text("[profiles.hcp]\n[profiles.lab]\n")
+    with pytest.raises(ConfigError, match="which server"):
+        config.server(None, {"CDBFS_SERVER": ""}, file)
+    file.write_text("[profiles.hcp]\n[profiles.default]\n")
+    assert config.server(None, {}, file) == "default"
+    file.write_text("profiles = 5")
+    with pytest.raises(ConfigError, match="which server"):
+        config.server(None, {}, file)
+    file.write_text("[[")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        config.server(None, {}, file)
+
+
+def test_the_server_of_commands_is_no_setting() -> None:
+    assert config.load("https://a.org", {}, {"CDBFS_SERVER": "https://b.org"}).url == "https://a.org"

@@ -9,14 +9,15 @@ Threads: any; see session.
 from __future__ import annotations
 
 import json
+from typing import BinaryIO
 from urllib.parse import quote
 
 from cdbfs.config import LISTING_CONNECTIONS, Settings
 from cdbfs.credentials import Credentials
-from cdbfs.errors import CdbfsError, LoginRefused, NotFound, ServerFault
-from cdbfs.xnat import listings, xml
+from cdbfs.errors import BadRequest, CdbfsError, LoginRefused, NotFound, ServerFault
+from cdbfs.xnat import listings, searches, xml
 from cdbfs.xnat.http import Http, Limits
-from cdbfs.xnat.models import Experiment, Project, Subject
+from cdbfs.xnat.models import Experiment, Project, SearchField, Subject
 from cdbfs.xnat.session import Route, Session
 
 VERSION_SECONDS = 5.0
@@ -33,6 +34,8 @@ class Client:
         self.session = Session(http, credentials, settings.login_pause)
         self._deadline = settings.request_deadline
         self._listing_bytes = settings.max_listing_bytes
+        self._search_deadline = settings.search_deadline
+        self._result_bytes = settings.max_result_bytes
         self._document_bytes = settings.max_document_bytes
 
     def server_version(self) -> str:
@@ -81,6 +84,31 @@ class Client:
     def experiment_xml(self, experiment_id: str) -> bytes:
         """GET /data/experiments/{ID}?format=xml."""
         return self._document("/data/experiments/{experiment}", experiment_id)
+
+    def search_types(self) -> list[str]:
+        """GET /data/search/elements: the data types that can be searched."""
+        body = self._listing("/data/search/elements", "/data/search/elements", ())
+        return searches.types(body, "the list of data types")
+
+    def search_fields(self, type_name: str) -> list[SearchField]:
+        """GET /data/search/elements/{type}: its fields. Raises NotFound where the server has no such type."""
+        template = "/data/search/elements/{type}"
+        path = "/data/search/elements/" + quote(type_name, safe=":")
+        try:
+            body = self._listing(template, path, ())
+        except BadRequest:  # XNAT's answer for an unknown type
+            raise NotFound(f"the server has no data type {type_name}") from None
+        return searches.fields(body, type_name, f"the list of fields of {type_name}")
+
+    def search(self, document: bytes, sink: BinaryIO, *, refresh: bool = False) -> None:
+        """POST /data/search: the rows of a search document, as XNAT's JSON, into `sink`.
+
+        `refresh`: also where the document's ID is that of a search that newer servers keep (xnat 1.8).
+        """
+        deadline = self._search_deadline
+        route = Route("/data/search", self._result_bytes, deadline, attempts=2, silence=deadline)
+        params = {"format": "json", "refresh": "true"} if refresh else {"format": "json"}
+        self.session.post(route, "/data/search", params, document, sink)
 
     def _small(self, path: str) -> bytes:
         route = Route(path, max_bytes=2**16, deadline=VERSION_SECONDS, attempts=1)

@@ -10,11 +10,13 @@ of requests' Session is changed after it was made.
 from __future__ import annotations
 
 import http.client
+import io
 import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
+from typing import BinaryIO
 
 import requests
 import urllib3
@@ -29,6 +31,8 @@ from cdbfs.xnat.deadline import Deadline, WatchedAdapter
 USER_AGENT = f"cdbfs/{__version__} python-requests/{requests.__version__}"
 CHUNK = 64 * 1024
 NO_HTTP = (http.client.BadStatusLine, http.client.UnknownProtocol)
+HEAD = 1024
+"""Bytes of an answer that are kept where the rest goes elsewhere: enough to tell a page from data."""
 
 
 @dataclass(frozen=True)
@@ -92,14 +96,20 @@ class Http:
         headers: Mapping[str, str] | None = None,
         deadline: float = 120.0,
         max_bytes: int = 2**20,
+        body: bytes | None = None,
+        sink: BinaryIO | None = None,
+        silence: float | None = None,
     ) -> Answer:
         """The whole answer to one request, within `deadline` seconds and `max_bytes`.
+
+        Where a `sink` is given, the body of an answer with status 200 goes there, and only its beginning is kept;
+        what the sink raises is raised. `silence` is for a route whose answers take longer to begin than others.
 
         Raises Unreachable (at once where that is known), TimedOut, TooLarge, or ServerFault for an answer that
         breaks off.
         """
         with self.breaker.asking():
-            return self._exchange(method, path, params, headers, deadline, max_bytes)
+            return self._exchange(method, path, params, headers, deadline, max_bytes, body, sink, silence)
 
     def close(self) -> None:
         """Drop all connections."""
@@ -113,6 +123,9 @@ class Http:
         headers: Mapping[str, str] | None,
         deadline: float,
         max_bytes: int,
+        body: bytes | None,
+        sink: BinaryIO | None,
+        silence: float | None,
     ) -> Answer:
         guard = Deadline(deadline, self.breaker.connected)
         try:
@@ -123,12 +136,16 @@ class Http:
                     self.url + path,
                     params=params,
                     headers=headers,
-                    timeout=(min(self._limits.connect, deadline), min(self._limits.silence, deadline)),
+                    data=body,
+                    timeout=(min(self._limits.connect, deadline), min(silence or self._limits.silence, deadline)),
                     allow_redirects=False,
                     stream=True,
                 ) as response,
             ):
-                answer = Answer(response.status_code, response.headers, _body(response, max_bytes, path))
+                into = sink if sink is not None and response.status_code == 200 else io.BytesIO()
+                head = _receive(response, max_bytes, path, into)
+                whole = into.getvalue() if isinstance(into, io.BytesIO) else head
+                answer = Answer(response.status_code, response.headers, whole)
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
             if guard.passed:
                 raise TimedOut(f"no whole answer to {path} within {deadline:g} s") from None
@@ -156,19 +173,22 @@ class Http:
         return ServerFault(f"no usable answer to {path}: {type(error).__name__}")
 
 
-def _body(response: requests.Response, max_bytes: int, path: str) -> bytes:
-    parts: list[bytes] = []
+def _receive(response: requests.Response, max_bytes: int, path: str, sink: BinaryIO) -> bytes:
+    """Write the body to `sink`; its beginning."""
+    head = b""
     size = 0
     raw = response.raw
     while True:
         # read1 gives what has come: read and iter_content would wait for a full block of a server that drips.
         part = raw.read1(CHUNK, decode_content=True)
         if not part:
-            return b"".join(parts)
-        parts.append(part)
+            return head
         size += len(part)
         if size > max_bytes:
             raise TooLarge(f"the answer to {path} is over {max_bytes} bytes")
+        if len(head) < HEAD:
+            head += part[:HEAD]
+        sink.write(part)
 
 
 def _root(error: BaseException) -> str:

@@ -32,17 +32,16 @@ def parse(body: bytes, row_type: type[Row], what: str) -> list[Row]:
     Raises ServerFault where `body` is no listing or holds fewer rows than it announces, TooLarge where it would
     take far more memory than its text.
     """
-    _check(body, what)
     names = [field.name for field in fields(row_type)]
-    rows: dict[str, Row] = {}
+    found: dict[str, Row] = {}
     try:
-        for raw in _result(body, what):
-            item = _text(raw.get("ID"))
-            if item and item not in rows:
-                rows[item] = row_type(**{name: _text(raw.get(name)) for name in names})
+        for raw in rows(body, what):
+            item = text(raw.get("ID"))
+            if item and item not in found:
+                found[item] = row_type(**{name: text(raw.get(name)) for name in names})
     except RecursionError:  # a value that could just be read, and not be written
         raise ServerFault(f"{what} is not a listing") from None
-    return list(rows.values())
+    return list(found.values())
 
 
 def _check(body: bytes, what: str) -> None:
@@ -52,7 +51,9 @@ def _check(body: bytes, what: str) -> None:
         raise TooLarge(f"{what} has over {MOST_VALUES} values")
 
 
-def _result(body: bytes, what: str) -> list[dict[str, Any]]:
+def rows(body: bytes, what: str) -> list[dict[str, Any]]:
+    """The rows of any table of the server. Raises ServerFault where `body` is none or is not whole, or TooLarge."""
+    _check(body, what)
     try:
         result_set = json.loads(body)["ResultSet"]
         result = result_set["Result"]
@@ -74,7 +75,7 @@ def _is_more(announced: object, rows: int) -> bool:
         return False
 
 
-def _text(value: object) -> str:
+def text(value: object) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value)

@@ -83,3 +83,20 @@ class Experiment:
     date: str
     insert_date: str
     last_modified: str
+
+
+@dataclass(frozen=True)
+class SearchField:
+    """A display field of a data type: a row of /data/search/elements/{type}."""
+
+    element: str
+    """The data type it belongs to."""
+    id: str
+    header: str = ""
+    path: str = ""
+    """The schema path or the expression it shows."""
+    kind: str = "string"
+    requires_value: bool = False
+    source: str = "0"
+    """"0" a field of the type, "1" a custom variable, "2" the label in one project."""
+    description: str = ""

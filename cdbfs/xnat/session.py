@@ -22,12 +22,14 @@ from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from cdbfs.caller import Caller
 from cdbfs.credentials import Credentials
 from cdbfs.errors import (
     AccessRefused,
+    BadRequest,
     BrokeOff,
     CdbfsError,
     Interrupted,
@@ -61,6 +63,19 @@ class Route:
     attempts: int = 3
     """Reading is repeatable: a lost connection, a 429 or a 502 to 504 is tried again, with a growing pause."""
     pause: float = 0.2
+    silence: float | None = None
+    """Seconds that the server may say nothing, where that is not the usual: it computes before it answers."""
+
+
+@dataclass(frozen=True)
+class _Ask:
+    """One question, as it is sent at each attempt."""
+
+    method: str
+    path: str
+    params: Mapping[str, str] | None = None
+    body: bytes | None = None
+    sink: BinaryIO | None = None
 
 
 class Session:
@@ -93,11 +108,20 @@ class Session:
 
     def get(self, route: Route, path: str, params: Mapping[str, str] | None = None) -> Answer:
         """The answer to a GET that asks for data, status 200. Raises what the status or the network means."""
+        return self._ask(route, _Ask("GET", path, params))
+
+    def post(
+        self, route: Route, path: str, params: Mapping[str, str], body: bytes, sink: BinaryIO | None = None
+    ) -> Answer:
+        """As `get`, for a question that has a body and changes nothing; the answer goes to `sink`, if given."""
+        return self._ask(route, _Ask("POST", path, params, body, sink))
+
+    def _ask(self, route: Route, ask: _Ask) -> Answer:
         ends = time.monotonic() + route.deadline
         pause = route.pause
         for attempt in range(1, route.attempts + 1):
             try:
-                return self._get_once(route, path, params, ends)
+                return self._ask_once(route, ask, ends)
             except StillUnreachable:
                 raise
             except (Unreachable, BrokeOff):
@@ -117,18 +141,25 @@ class Session:
                 self.http.send("DELETE", LOGIN_PATH, headers=_cookie(jsession), deadline=GOODBYE_SECONDS)
         self.http.close()
 
-    def _get_once(self, route: Route, path: str, params: Mapping[str, str] | None, ends: float) -> Answer:
+    def _ask_once(self, route: Route, ask: _Ask, ends: float) -> Answer:
+        path = ask.path
         for last in (False, True):
             generation, jsession = self._current(ends)
             with self._lock:
                 self.counts[route.template] += 1
+            if ask.sink is not None:
+                ask.sink.seek(0)
+                ask.sink.truncate()
             answer = self.http.send(
-                "GET",
+                ask.method,
                 path,
-                params=params,
+                params=ask.params,
                 headers=_cookie(jsession),
                 deadline=_left(ends, path),
                 max_bytes=route.max_bytes,
+                body=ask.body,
+                sink=ask.sink,
+                silence=route.silence,
             )
             page = answer.status == 200 and answer.is_html
             if not page and not _session_is_over(answer, jsession):
@@ -303,6 +334,8 @@ def _checked(answer: Answer, path: str) -> Answer:
         raise AccessRefused(f"the server forbids {path}")
     if answer.status == 404:
         raise NotFound(f"the server has no {path}, or does not show it to this login")
+    if answer.status in (400, 409, 422):
+        raise BadRequest(f"the server does not take the request {path}: status {answer.status}")
     if answer.status in (429, 502, 503, 504):
         raise BrokeOff(f"the server is not ready: status {answer.status} at {path}")
     raise ServerFault(f"the server failed with status {answer.status} at {path}")

@@ -16,6 +16,7 @@ from cdbfs.credentials import Credentials
 from cdbfs.demo import DataSetBuilder, StandIn
 from cdbfs.errors import (
     AccessRefused,
+    BadRequest,
     BrokeOff,
     CdbfsError,
     Interrupted,
@@ -459,7 +460,9 @@ def test_a_password_that_is_not_utf8_goes_out_byte_for_byte() -> None:
 @pytest.mark.parametrize(
     ("status", "error"),
     [
-        (400, ServerFault),
+        (400, BadRequest),
+        (409, BadRequest),
+        (422, BadRequest),
         (403, AccessRefused),
         (404, NotFound),
         (500, ServerFault),

@@ -1,0 +1,180 @@
+"""What `search/elements` tells: data types and their fields; and the answer to a search, read as a stream.
+
+An answer is JSON: XNAT's CSV folds line breaks, and tells neither which column is which nor how many rows there
+are. It may be large, so it is read from a file, and no more than a row is held.
+
+Threads: plain functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import ijson
+
+from cdbfs.errors import ServerFault
+from cdbfs.xnat import listings
+from cdbfs.xnat.models import SearchField
+
+
+def types(body: bytes, what: str) -> list[str]:
+    """The names of the data types that can be searched. Raises ServerFault."""
+    return [told["ELEMENT_NAME"] for told in _told(body, ("ELEMENT_NAME",), what) if told["ELEMENT_NAME"]]
+
+
+def fields(body: bytes, type_name: str, what: str) -> list[SearchField]:
+    """The fields of one type, in the server's order. Raises ServerFault."""
+    found = []
+    for told in _told(body, _COLUMNS, what):
+        if told["FIELD_ID"]:
+            found.append(
+                SearchField(
+                    element=told["ELEMENT_NAME"] or type_name,
+                    id=told["FIELD_ID"],
+                    header=told["HEADER"],
+                    path=told["SUMMARY"],
+                    kind=told["TYPE"] or "string",
+                    requires_value=told["REQUIRES_VALUE"].lower() == "true",
+                    source=told["SRC"] or "0",
+                    description=told["DESC"],
+                )
+            )
+    return found
+
+
+def _told(body: bytes, names: Sequence[str], what: str) -> list[dict[str, str]]:
+    try:
+        return [{name: listings.text(row.get(name)) for name in names} for row in listings.rows(body, what)]
+    except RecursionError:  # a value that could just be read, and not be written
+        raise ServerFault(f"{what} is not a listing") from None
+
+
+_COLUMNS = ("FIELD_ID", "HEADER", "SUMMARY", "TYPE", "REQUIRES_VALUE", "DESC", "ELEMENT_NAME", "SRC")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which key a field's values have in an answer's rows."""
+
+    keys: Mapping[tuple[str, str], str]
+    """By (data type, field id)."""
+
+    def key(self, element: str, field: str) -> str | None:
+        """By the very id; else, since servers differ in that, in any case."""
+        exact = self.keys.get((element, field))
+        if exact is not None:
+            return exact
+        wanted = (element.upper(), field.upper())
+        return next((key for (e, f), key in self.keys.items() if (e.upper(), f.upper()) == wanted), None)
+
+
+class Answer:
+    """The JSON of an answer, in a file; belongs to one thread."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._announced: list[str] = []
+
+    def columns(self) -> Columns:
+        """The answer's columns; it is read no further than needed. Raises ServerFault for what is no JSON."""
+        keys: dict[tuple[str, str], str] = {}
+        for told in self._tables("Columns", once=True):
+            if told.get("id") and told.get("key"):
+                keys.setdefault((told.get("element_name", ""), told["id"]), told["key"])
+        return Columns(keys)
+
+    def rows(self) -> Iterator[dict[str, str]]:
+        """The rows, one by one. Raises ServerFault where the answer breaks off, or is no table."""
+        return self._tables("Result")
+
+    def total(self) -> int:
+        """How many rows the answer announces, known when they were read. Raises ServerFault where it does not."""
+        number = self._announced[0] if len(set(self._announced)) == 1 else ""
+        if not number.isascii() or not number.isdigit():
+            raise ServerFault("the answer to the search does not say how many rows it has")
+        return int(number[:18])
+
+    def _tables(self, name: str, *, once: bool = False) -> Iterator[dict[str, str]]:
+        try:
+            yield from self._read(name, once=once)
+        except (ijson.JSONError, ValueError) as error:
+            raise ServerFault(f"the answer to the search {self._reason(error)}") from None
+
+    def _read(self, name: str, *, once: bool) -> Iterator[dict[str, str]]:
+        """The maps in the array `name` of the ResultSet, each without what stands deeper in it.
+
+        One loop over the parser's events: what it makes by itself of a path costs its depth at each event, which
+        the server decides. Cells of rows must not be deep; of columns they may be.
+        """
+        self._file.seek(0)
+        self._announced = []
+        depth = 0
+        outer = inner = key = ""
+        found: dict[str, str] = {}
+        wanted = False
+        for event, value in ijson.basic_parse(self._file):
+            if event == "map_key":
+                if depth == _CELL:
+                    key = value
+                elif depth == _INNER:
+                    inner = value
+                elif depth == _OUTER:
+                    outer = value
+            elif event in _BEGINNINGS:
+                depth += 1
+                if depth <= _INNER:
+                    inner = ""
+                elif depth == _TABLE:
+                    wanted = inner == name and outer == "ResultSet" and event == "start_array"
+                elif depth == _CELL:
+                    found = {}
+                    wanted_cells = event == "start_map"
+                    if wanted and not wanted_cells and not once:
+                        raise _no_table()
+                elif depth > _DEEPEST or (wanted and not once):
+                    raise _no_table()
+            elif event in _ENDS:
+                if depth == _CELL and wanted and wanted_cells:
+                    yield found
+                elif depth == _TABLE:
+                    if wanted and once:
+                        return
+                    wanted = False
+                depth -= 1
+            elif depth == _CELL:
+                if wanted:
+                    found[key] = value if event == "string" else cell(value)
+            elif depth == _TABLE:
+                if wanted and not once:
+                    raise _no_table()
+            elif depth == _INNER and inner == "totalRecords" and outer == "ResultSet":
+                self._announced.append(cell(value))
+
+    def _reason(self, error: Exception) -> str:
+        lines = str(error).splitlines() or [""]
+        if "EOF" in lines[0] or "ncomplete" in lines[0]:
+            self._file.seek(0)
+            return "breaks off" if self._file.read(1000).strip() else "is empty"
+        return f"cannot be read: {lines[0].strip()[:100]}"
+
+
+_OUTER, _INNER, _TABLE, _CELL = 1, 2, 3, 4
+"""Depths in an answer: ``{"ResultSet": {"Result": [{"key": "value"}]}}``."""
+_DEEPEST = 50
+_BEGINNINGS = frozenset(("start_map", "start_array"))
+_ENDS = frozenset(("end_map", "end_array"))
+
+
+def cell(value: object) -> str:
+    """A value as XNAT would write it; numbers keep their digits."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def _no_table() -> ServerFault:
+    return ServerFault("the answer to the search is no table")
