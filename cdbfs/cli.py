@@ -33,6 +33,9 @@ from cdbfs.xnat.client import Client
 START_SECONDS = 30.0
 """How long a mount may take to appear, beside what its login takes."""
 
+LONGEST_REASON = 1000
+"""Characters."""
+
 
 def main() -> None:
     """The console script `cdbfs`."""
@@ -303,12 +306,18 @@ def _told() -> Iterator[None]:
     try:
         yield
     except CdbfsError as error:
-        click.echo(f"cdbfs: {error}", err=True)
+        click.echo(f"cdbfs: {_one_line(error)}", err=True)
         sys.exit(1)
     except BrokenPipeError:
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        click.echo(f"cdbfs: {error}", err=True)
+        click.echo(f"cdbfs: {_one_line(error)}", err=True)
         sys.exit(1)
+
+
+def _one_line(error: Exception) -> str:
+    """A reason may quote the server, which may say anything of any length, also to a terminal."""
+    text = "".join(c if c.isprintable() else "?" for c in str(error))
+    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}..."

@@ -8,7 +8,10 @@ import subprocess
 from pathlib import Path
 
 from cdbfs import config
+from cdbfs.demo import StandIn
 from cdbfs.xnat import models
+from tests.views import cdbfs
+from tests.worlds import World
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
@@ -59,3 +62,15 @@ def test_figures_it_gives_are_the_defaults() -> None:
         in README
     )
     assert f"Where {settings.max_waiters} programs wait" in README
+
+
+def test_the_search_it_shows_gives_what_it_shows(server: StandIn, tutorial: World, tmp_path: Path) -> None:
+    block = README.partition("## Searching\n")[2].partition("```console\n")[2].partition("```")[0]
+    query, _, result = block.partition("$ cat agreeable.sql\n")[2].partition("$ cdbfs search agreeable.sql\n")
+    assert result.count("\n") > 2
+    (tmp_path / "agreeable.sql").write_text(query)
+    done = cdbfs(
+        *("search", "-s", server.url, "-o", f"cache_dir={tmp_path}/cache", str(tmp_path / "agreeable.sql")),
+        login=tutorial.login,
+    )
+    assert (done.stdout, done.stderr) == (result, "")

@@ -52,7 +52,7 @@ def _check(body: bytes, what: str) -> None:
 
 
 def rows(body: bytes, what: str) -> list[dict[str, Any]]:
-    """The rows of any table of the server. Raises ServerFault where `body` is none or is not whole, or TooLarge."""
+    """The rows of any table of the server. Raises ServerFault where `body` is none or not whole, or TooLarge."""
     _check(body, what)
     try:
         result_set = json.loads(body)["ResultSet"]

@@ -122,6 +122,9 @@ class Answer:
                     inner = value
                 elif depth == _OUTER:
                     outer = value
+            elif depth == _CELL and event == "string":  # nearly all there is
+                if wanted:
+                    found[key] = value
             elif event in _BEGINNINGS:
                 depth += 1
                 if depth <= _INNER:
@@ -145,7 +148,7 @@ class Answer:
                 depth -= 1
             elif depth == _CELL:
                 if wanted:
-                    found[key] = value if event == "string" else cell(value)
+                    found[key] = cell(value)
             elif depth == _TABLE:
                 if wanted and not once:
                     raise _no_table()

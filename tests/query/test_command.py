@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import signal
 import subprocess
@@ -14,12 +15,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from cdbfs.credentials import Credentials
 from cdbfs.demo import StandIn
 from cdbfs.demo import tutorial as told
 from cdbfs.query.parse import LONGEST
 from tests.demo.search.asking import all_of, bundle
 from tests.views import cdbfs, environment
 from tests.worlds import World
+from tests.xnat.servers import Request, Scripted, reply
 
 
 @pytest.fixture(scope="module")
@@ -277,3 +280,23 @@ def test_a_type_that_is_not_there_offers_the_nearest(shell: Shell) -> None:
     done = cdbfs("fields", "nt:score", login=shell.login, **shell.extra)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "cdbfs: the server has no data type nt:score; did you mean nt:scores?\n"
+
+
+def test_a_hostile_server_cannot_write_to_the_terminal(tmp_path: Path) -> None:
+    """The nearest names are the server's text."""
+    row = {"FIELD_ID": "AGE\x1b[2J\nAGE" + "E" * 5000, "ELEMENT_NAME": "nt:scores", "TYPE": "int"}
+    table = json.dumps({"ResultSet": {"Result": [row]}}).encode()
+
+    def script(request: Request) -> list[bytes]:
+        return [reply(b"ABCDEF0123456789" if "JSESSION" in request.target else table)]
+
+    (tmp_path / "q.sql").write_text("SELECT AGE FROM nt:scores")
+    with Scripted(script) as server:
+        done = cdbfs(
+            *("search", "-s", server.url, "-o", f"cache_dir={tmp_path}/cache", str(tmp_path / "q.sql")),
+            login=Credentials("me", "secret"),
+        )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("cdbfs: line 1, column 8: nt:scores has no field AGE; did you mean AGE?[2J?AGEE")
+    assert done.stderr.count("\n") == 1
+    assert len(done.stderr) < 1100
