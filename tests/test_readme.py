@@ -57,10 +57,8 @@ def test_the_tables_have_the_columns_it_names() -> None:
 def test_figures_it_gives_are_the_defaults() -> None:
     settings = config.Settings()
     assert f"trusted for {settings.listing_ttl:g} s" in README
-    assert (
-        f"`ls` and `stat` after {settings.lookup_deadline:g} s, a document after {settings.request_deadline:g} s"
-        in README
-    )
+    assert f"waits {settings.lookup_deadline:g} s at the most" in README
+    assert f"goes on for up to {settings.request_deadline:g} s" in README
     assert f"Where {settings.max_waiters} programs wait" in README
 
 

@@ -53,6 +53,8 @@ def respond(request: Request, server: Controlled) -> Response:
 def _add_fault(request: Request, server: Controlled) -> Response:
     try:
         given = json.loads(request.get_data())
+        if not isinstance(given, dict) or not given.keys() >= {"route", "kind"}:
+            raise ValueError('a fault is an object with at least "route" and "kind"')
         server.fault(**given)
     except (ValueError, TypeError) as error:
         return _json({"error": str(error)}, 400)

@@ -52,6 +52,7 @@ def test_faults_over_http(standin: StandIn, client: requests.Session) -> None:
 def test_mistaken_control_requests_are_400(standin: StandIn, body: str) -> None:
     answer = requests.post(standin.control + "/faults", data=body, timeout=10)
     assert answer.status_code == 400
+    assert "StandIn" not in answer.json()["error"]
     assert answer.json()["error"]
 
 
