@@ -31,7 +31,7 @@ from cdbfs.errors import CdbfsError, Interrupted, NoSuchName, ReadOnly, ours
 from cdbfs.events import Journal
 from cdbfs.mount.binding import congestion_threshold
 from cdbfs.mount.versions import Versions
-from cdbfs.tree.nodes import Attributes, Content, Directory, File, Kind, Link, attributes
+from cdbfs.tree.nodes import Attributes, Content, Directory, Entry, File, Kind, Link, attributes
 from cdbfs.tree.tree import Tree, inode
 
 log = logging.getLogger(__name__)
@@ -93,6 +93,8 @@ class Operations:
         self._ending = threading.Event()
         self._lock = threading.Lock()
         self._handles: dict[int, tuple[str, Content]] = {}
+        self._listed: dict[int, list[Entry]] = {}
+        """What each open directory lists: as with files, one version from open to close."""
         self._let_go: TTLCache[int, int] = TTLCache(MOST_LET_GO, LET_GO_SECONDS)
         """Threads that were interrupted while they waited, and how often they are still let go."""
         self._logged: set[str] = set()
@@ -130,13 +132,19 @@ class Operations:
 
     @_reports
     def opendir(self, path: str) -> int:
-        """Fails where readdir would: the C library takes readdir's ENOENT for the end of the directory."""
-        self._tree.entries(path, self._caller(self._settings.lookup_deadline))
-        return 0
+        """Gets what readdir will list: the C library takes an ENOENT of readdir's for the end of the directory."""
+        entries = list(self._tree.entries(path, self._caller(self._settings.lookup_deadline)))
+        with self._lock:
+            number = next(self._numbers)
+            self._listed[number] = entries
+        return number
 
     @_reports
     def readdir(self, path: str, fh: int) -> list[tuple[str, dict[str, int], int]]:
-        entries = self._tree.entries(path, self._caller(self._settings.lookup_deadline))
+        with self._lock:
+            entries = self._listed.get(fh)
+        if entries is None:
+            raise OSError(codes.EBADF, "no such handle")
         below = path.rstrip("/") + "/"
         here = {"st_mode": stat.S_IFDIR, "st_ino": inode(path)}
         listed = [(".", here, 0), ("..", {"st_mode": stat.S_IFDIR, "st_ino": inode(os.path.dirname(path))}, 0)]
@@ -144,6 +152,12 @@ class Operations:
             (name, {"st_mode": TYPE_BITS[kind], "st_ino": inode(below + name)}, 0) for name, kind in entries
         ]
         return listed
+
+    @_reports
+    def releasedir(self, path: str, fh: int) -> int:
+        with self._lock:
+            self._listed.pop(fh, None)
+        return 0
 
     @_reports
     def readlink(self, path: str) -> str:

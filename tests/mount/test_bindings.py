@@ -139,7 +139,7 @@ def test_no_call_ends_the_mount(tmp_path: Path, caplog: pytest.LogCaptureFixture
     journal = Journal()
     tree: Any = Leaving()
     operations = Operations(tree, journal, settings, lambda: False, lambda: (0, 0, 1), lambda: lambda path: None)
-    for call in (operations.getattr, operations.readlink, lambda path: operations.readdir(path, 0)):
+    for call in (operations.getattr, operations.readlink, operations.opendir):
         with pytest.raises(OSError, match="a fault in cdbfs itself") as caught:
             call("/projects")
         assert caught.value.errno == errno.EIO

@@ -141,3 +141,25 @@ def test_a_subject_that_leaves_the_project_leaves_the_mount(tmp_path: Path) -> N
         assert not (mount / EXPERIMENT).exists()
         assert os.stat(mount / "projects/ALPHA/subjects.csv").st_mtime_ns > before
         assert len((mount / "projects/ALPHA/subjects.csv").read_text().splitlines()) == 1
+
+
+def test_an_open_directory_lists_what_it_held_though_it_is_gone_meanwhile(tmp_path: Path) -> None:
+    """The C library takes an error of getdents for the end: `ls` would show nothing, and say nothing."""
+    world = World("one", version(1))
+    make = DataSetBuilder(site_id="Lab")
+    make.project("ALPHA")
+    make.account("ana", "secret", ["ALPHA"])
+    with (
+        world.server() as server,
+        mounted(server, world.login, tmp_path / "m", tmp_path / "cache", listing_ttl="0") as mount,
+    ):
+        directory = mount / Path(EXPERIMENT).parent
+        with os.scandir(directory) as opened:  # reads nothing yet
+            server.replace(make.build())
+            ends = time.monotonic() + 20
+            while directory.exists():
+                assert time.monotonic() < ends, "the subject stays"
+                time.sleep(0.1)
+            assert [entry.name for entry in opened] == ["zeta_bat"]
+        with pytest.raises(FileNotFoundError):
+            os.listdir(directory)
