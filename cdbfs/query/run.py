@@ -105,4 +105,4 @@ def run(query: Prepared, client: Client, workspace: Path, out: TextIO) -> int:
             if _LIKE_AN_ATTACK.search(query.document):
                 raise ServerFault(f"{error}; XNAT refuses texts that look like SQL, as 'drop ' does") from None
             raise
-        return write_csv(answer, query.layout, out)
+        return write_csv(answer, query.layout, out, workspace)

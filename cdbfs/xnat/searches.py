@@ -1,7 +1,8 @@
 """What `search/elements` tells: data types and their fields; and the answer to a search, read as a stream.
 
 An answer is JSON: XNAT's CSV folds line breaks, and tells neither which column is which nor how many rows there
-are. It may be large, so it is read from a file, and no more than a row is held.
+are. It may be large, so it is read from a file, and no more than a piece of it, or a row, is held. Rows as XNAT
+writes them are decoded by the piece, some five times as fast as by the parser that sees to all the rest.
 
 Threads: plain functions.
 """
@@ -10,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import ijson
 
 from cdbfs.errors import ServerFault
 from cdbfs.xnat import listings
 from cdbfs.xnat.models import SearchField
+from cdbfs.xnat.pieces import PIECE, cell, pieces, regular_rows
 
 
 def types(body: bytes, what: str) -> list[str]:
@@ -73,9 +75,11 @@ class Columns:
 class Answer:
     """The JSON of an answer, in a file; belongs to one thread."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, piece: int = PIECE) -> None:
         self._file = file
+        self._piece = piece
         self._announced: list[str] = []
+        self._among_rows = False
 
     def columns(self) -> Columns:
         """The answer's columns; it is read no further than needed. Raises ServerFault for what is no JSON."""
@@ -101,6 +105,8 @@ class Answer:
             yield from self._read(name, once=once)
         except (ijson.JSONError, ValueError) as error:
             raise ServerFault(f"the answer to the search {self._reason(error)}") from None
+        except ArithmeticError:  # decimal's, of an exponent of twenty digits
+            raise ServerFault("the answer to the search cannot be read: a number is out of bounds") from None
 
     def _read(self, name: str, *, once: bool) -> Iterator[dict[str, str]]:
         """The maps in the array `name` of the ResultSet, each without what stands deeper in it.
@@ -110,11 +116,12 @@ class Answer:
         """
         self._file.seek(0)
         self._announced = []
+        self._among_rows = False
         depth = 0
         outer = inner = key = ""
         found: dict[str, str] = {}
         wanted = False
-        for event, value in ijson.basic_parse(self._file):
+        for event, value in ijson.basic_parse(self._file) if once else self._events():
             if event == "map_key":
                 if depth == _CELL:
                     key = value
@@ -131,6 +138,7 @@ class Answer:
                     inner = ""
                 elif depth == _TABLE:
                     wanted = inner == name and outer == "ResultSet" and event == "start_array"
+                    self._among_rows = wanted
                 elif depth == _CELL:
                     found = {}
                     wanted_cells = event == "start_map"
@@ -144,8 +152,10 @@ class Answer:
                 elif depth == _TABLE:
                     if wanted and once:
                         return
-                    wanted = False
+                    wanted = self._among_rows = False
                 depth -= 1
+            elif event == _ROWS:
+                yield from value
             elif depth == _CELL:
                 if wanted:
                     found[key] = cell(value)
@@ -154,6 +164,31 @@ class Answer:
                     raise _no_table()
             elif depth == _INNER and inner == "totalRecords" and outer == "ResultSet":
                 self._announced.append(cell(value))
+
+    def _events(self) -> Iterator[tuple[str, Any]]:
+        """The parser's events; and for a piece of regular rows, which it is not shown, ``(_ROWS, the rows)``.
+
+        A piece may be kept from the parser only where that has just read the end of a row, and nothing behind it.
+        To know that, it gets the last byte of what it is shown by itself.
+        """
+        events = ijson.sendable_list()
+        parser = ijson.basic_parse_coro(events)
+        behind_row = False
+        for piece in pieces(self._file, self._piece):
+            rows = regular_rows(piece) if behind_row else None
+            if rows is not None:
+                yield _ROWS, rows
+                continue
+            for part in filter(None, (piece[:-1], piece[-1:])):
+                events.clear()
+                try:
+                    parser.send(part)
+                finally:
+                    yield from events  # also those before what cannot be read
+            behind_row = self._among_rows and events[-1:] == [("end_map", None)]
+        events.clear()
+        parser.close()
+        yield from events
 
     def _reason(self, error: Exception) -> str:
         lines = str(error).splitlines() or [""]
@@ -168,15 +203,8 @@ _OUTER, _INNER, _TABLE, _CELL = 1, 2, 3, 4
 _DEEPEST = 50
 _BEGINNINGS = frozenset(("start_map", "start_array"))
 _ENDS = frozenset(("end_map", "end_array"))
-
-
-def cell(value: object) -> str:
-    """A value as XNAT would write it; numbers keep their digits."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
+_ROWS = "rows"
+"""An event of ours."""
 
 
 def _no_table() -> ServerFault:

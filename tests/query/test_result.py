@@ -6,9 +6,9 @@ import csv
 import io
 import json
 import resource
-import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cdbfs.errors import CdbfsError, ServerFault
+from cdbfs.errors import ServerFault
 from cdbfs.query import documents
 from cdbfs.query.result import write_csv
 from cdbfs.query.search import Layout, Output, SortKey
@@ -30,6 +30,7 @@ from tests.query.test_documents import REFUSED, SENT
 
 A = SearchField("nt:scores", "A", kind="int")
 B = SearchField("nt:scores", "B")
+WORKSPACE = Path(tempfile.gettempdir())
 BOTH = Layout((A, B), (Output(A, "a"), Output(B, "b")))
 
 
@@ -45,7 +46,7 @@ def column(name: str, key: str = "", element: str = "nt:scores") -> dict[str, st
 
 def written(body: bytes, layout: Layout = BOTH) -> str:
     out = io.StringIO(newline="")
-    count = write_csv(io.BytesIO(body), layout, out)
+    count = write_csv(io.BytesIO(body), layout, out, WORKSPACE)
     text = out.getvalue()
     assert count == len(list(csv.reader(io.StringIO(text, newline="")))) - 1
     return text
@@ -204,21 +205,11 @@ def test_a_limit_does_not_hide_that_an_answer_is_not_whole() -> None:
 
 
 def test_a_wide_answer_can_be_sorted() -> None:
-    """SQLite has 2000 columns at most."""
     many = tuple(SearchField("nt:scores", f"F{number}") for number in range(3000))
     layout = Layout(many, tuple(Output(field, field.id) for field in many), order=(SortKey(2999, True, False),))
     rows = [{f"f{number}": str(row) for number in range(3000)} for row in range(3)]
     body = answer(rows, columns=[column(field.id) for field in many])
     assert [line[0] for line in written(body, layout).splitlines()[1:]] == ["2", "1", "0"]
-
-
-def test_no_room_to_sort_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(name: str) -> sqlite3.Connection:
-        raise sqlite3.OperationalError("database or disk is full")
-
-    monkeypatch.setattr(sqlite3, "connect", full)
-    with pytest.raises(CdbfsError, match="cannot be sorted: database or disk is full"):
-        ordered(["1"])
 
 
 # --- rows of joined types
@@ -371,11 +362,11 @@ def grown(order: bool) -> int:
     keys = (SortKey(0, True, True),) if order else ()
     layout = Layout((A, B), BOTH.outputs, order=keys)
     source: BinaryIO = Endless(1000)  # type: ignore[assignment]
-    write_csv(source, layout, io.StringIO())
+    write_csv(source, layout, io.StringIO(), WORKSPACE)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with open("/dev/null", "w", encoding="utf-8", newline="") as nowhere:
         large: BinaryIO = Endless(100_000)  # type: ignore[assignment]
-        assert write_csv(large, layout, nowhere) == 100_000
+        assert write_csv(large, layout, nowhere, WORKSPACE) == 100_000
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
 
 
