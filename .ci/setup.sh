@@ -81,6 +81,10 @@ look_for_packages() { # demo|test
         need mount "to test mounts" has mount
         need procps "to test processes" has ps
         need rsync "to test copying" has rsync
+        need vim "to test editors" has vim
+        need nano "to test editors" has nano
+        need git "to test queries kept in git" has git
+        need patch "to test tools that write" has patch
         need openssl "to test TLS" has openssl
         need libxml2-utils "to test XML: xmllint" has xmllint
         need r-base-core "to test reading in R" has Rscript

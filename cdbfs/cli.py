@@ -25,7 +25,8 @@ from cdbfs.config import Settings
 from cdbfs.errors import CdbfsError, ConfigError
 from cdbfs.mount import background, daemon, mounts, secrecy
 from cdbfs.query import listing
-from cdbfs.query.run import MOST_BYTES, Catalog, prepare, run
+from cdbfs.query.catalog import Catalog
+from cdbfs.query.run import MOST_BYTES, prepare, run
 from cdbfs.runtime import Runtime
 from cdbfs.store.disk import make_private
 from cdbfs.xnat.client import Client

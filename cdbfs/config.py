@@ -51,6 +51,9 @@ IGNORED_OPTIONS = frozenset(
 LISTING_CONNECTIONS = 2
 """Requests for listings at once, beside `connections` for documents."""
 
+SEARCHES = 2
+"""Searches at once, beside these: one may keep a server busy for minutes."""
+
 LOGIN_VARIABLES = ("CDBFS_USER", "CDBFS_PASSWORD")
 """What credentials.find reads."""
 
@@ -162,6 +165,10 @@ def _default_cache() -> Path:
     return Path(platformdirs.user_cache_dir("cdbfs"))
 
 
+def _default_shelf() -> Path:
+    return Path(platformdirs.user_data_dir("cdbfs")) / "search"
+
+
 @dataclass(frozen=True)
 class Settings:
     """What a mount runs by. Times are seconds, sizes bytes."""
@@ -177,6 +184,15 @@ class Settings:
     zone: tzinfo = _setting(timezone.utc, _zone, "the server's time zone", "UTC")
     cache_dir: Path = _setting(_default_cache, _directory, "where documents are kept", "$XDG_CACHE_HOME/cdbfs")
     cache_size: int = _setting(2**30, _size, "how much of the disk kept documents may take", "1G")
+    search_dir: Path = _setting(
+        _default_shelf,
+        _directory,
+        "where the queries of search/ lie, by login and server",
+        "$XDG_DATA_HOME/cdbfs/search",
+    )
+    results_size: int = _setting(5 * 2**30, _size, "how much of the disk kept results may take", "5G")
+    result_ttl: float = _setting(86400.0, _seconds, "how long the result of a search counts as fresh")
+    save_wait: float = _setting(30.0, _seconds, "how long saving a query waits for its result")
     memory_size: int = _setting(64 * 2**20, _size, "how much memory kept documents may take", "64M")
     listings: int = _setting(512, _whole, "how many listings are kept in memory")
     listing_ttl: float = _setting(300.0, _seconds, "how long a listing counts as fresh")

@@ -176,7 +176,7 @@ def _upwards(path: str) -> list[str]:
 @contextmanager
 def _mounted(url: str, point: str, login: Credentials, scratch: Path) -> Iterator[background.Child]:
     """A mount in a child that ends with this block, or with this process."""
-    arguments = [f"-ocache_dir={scratch}", "--", url, point]
+    arguments = [f"-ocache_dir={scratch}", f"-osearch_dir={scratch}/search", "--", url, point]
     child = background.start(arguments, login, scratch / "log", START_SECONDS)
     try:
         yield child

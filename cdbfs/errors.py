@@ -20,7 +20,10 @@
     │   └── BrokeOff          EIO           an answer that ended early, or a gateway's 502 to 504: worth a retry
     ├── TooLarge              EFBIG         an answer over its bound
     ├── TooManyWaiters        EAGAIN        so many readers wait already that one more would starve the mount
+    ├── NotPermitted          EPERM         not in search/: it belongs to a query, or is no file or directory
+    ├── NoSpace               ENOSPC        the disk that results are kept on is full
     └── Interrupted           EINTR         the caller was interrupted, or the mount is ending
+        └── GivenUp           EINTR         what was waited for is not wanted any more
 
 Threads: exceptions carry strings only, so one may be raised in several waiting threads.
 """
@@ -123,5 +126,17 @@ class TooManyWaiters(CdbfsError):
     errno = codes.EAGAIN
 
 
+class NotPermitted(CdbfsError):
+    errno = codes.EPERM
+
+
+class NoSpace(CdbfsError):
+    errno = codes.ENOSPC
+
+
 class Interrupted(CdbfsError):
     errno = codes.EINTR
+
+
+class GivenUp(Interrupted):
+    pass

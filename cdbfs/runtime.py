@@ -12,16 +12,25 @@ import os
 import time
 from pathlib import Path
 from typing import Any, Callable
+from urllib.parse import quote
 
 from cdbfs import __version__
 from cdbfs.config import LISTING_CONNECTIONS, Settings
 from cdbfs.credentials import Credentials
 from cdbfs.events import Journal
+from cdbfs.query.catalog import Catalog
+from cdbfs.query.directory import SearchDirectory
+from cdbfs.query.queries import Queries
+from cdbfs.query.runs import Runs
+from cdbfs.query.shelf import Shelf
 from cdbfs.store.disk import DiskCache, own
 from cdbfs.store.documents import Ages, Documents
 from cdbfs.store.flight import Flight, Waiters
 from cdbfs.store.listings import Listings
+from cdbfs.store.results import Results
+from cdbfs.tree import names
 from cdbfs.tree.control import control_directory
+from cdbfs.tree.search import SEARCH
 from cdbfs.tree.source import Source
 from cdbfs.tree.stamps import Stamps
 from cdbfs.tree.tree import Tree
@@ -61,7 +70,9 @@ class Runtime:
         )
         self.client = Client(settings, credentials)
         disk = DiskCache(
-            _documents_directory(settings, self.client.session.user), settings.cache_size, self.journal
+            _scope(settings.cache_dir / "documents", settings, self.client.session.user),
+            settings.cache_size,
+            self.journal,
         )
         ages = Ages(settings.document_ttl, settings.listing_ttl, settings.retry_pause)
         self.documents = Documents(
@@ -75,14 +86,28 @@ class Runtime:
             wall_clock,
         )
         self._started = time.time()
-        own(settings.cache_dir)
+        own(settings.cache_dir, "cache_dir")
+        own(settings.search_dir, "search_dir")
+        user = self.client.session.user
+        shelf = Shelf(shelf_directory(settings, user), settings.umask)
+        shelf.prepare()
+        self.runs = Runs(
+            Results(_scope(settings.cache_dir / "results", settings, user), settings.results_size),
+            self.waiters,
+            self.journal,
+            ttl=settings.result_ttl,
+            retry_pause=settings.retry_pause,
+        )
         try:
             self.client.session.login(settings.request_deadline)
             self.server_version = self.client.server_version()
         except BaseException:
             self.close()
             raise
-        self.tree = self._tree()
+        catalog = Catalog(self.client, self.listings)
+        queries = Queries(shelf, self.runs, self.client, catalog, f"{SEARCH}/")
+        self.search = SearchDirectory(queries)
+        self.tree = self._tree(queries)
 
     def status(self) -> dict[str, Any]:
         """What status.json shows. Counters only: no names of people or files, no secrets."""
@@ -97,6 +122,7 @@ class Runtime:
             "requests": dict(sorted(session.counts.items())),
             "waiting": self.waiters.now,
             "listings": len(self.listings),
+            "searches": self.runs.now,
             "documents_memory_bytes": self.documents.memory_used,
             "failures": len(self.journal.failures()),
         }
@@ -105,16 +131,23 @@ class Runtime:
         """End the session and take no more work."""
         for flight in (self._listing_flight, self._document_flight, self._disk_flight):
             flight.close()
+        self.runs.close()
         self.client.session.close()
 
-    def _tree(self) -> Tree:
+    def _tree(self, queries: Queries) -> Tree:
         started = int(self._started * 10**9)
-        source = Source(self.client, self.listings, self.documents, Stamps(), self.settings.zone, started)
+        zone = self.settings.zone
+        source = Source(self.client, self.listings, self.documents, Stamps(), zone, started)
         version = f"cdbfs {__version__}\nXNAT {self.server_version}"
-        return Tree(source, control_directory(self.journal, version, self.status, started))
+        return Tree(source, control_directory(self.journal, version, self.status, started), queries)
 
 
-def _documents_directory(settings: Settings, user: str) -> Path:
-    """Where documents of this server and login are kept: what one login may read another may not."""
-    scope = hashlib.sha256(f"{settings.url.rstrip('/')}\0{user}".encode()).hexdigest()[:16]
-    return settings.cache_dir / "documents" / scope
+def _scope(directory: Path, settings: Settings, user: str) -> Path:
+    """Where what is kept of this server and login lies: what one login may read another may not."""
+    return directory / hashlib.sha256(f"{settings.url.rstrip('/')}\0{user}".encode()).hexdigest()[:16]
+
+
+def shelf_directory(settings: Settings, user: str) -> Path:
+    """Where the queries of this server and login lie, by a name that tells."""
+    server = settings.url.rstrip("/").partition("://")[2]
+    return settings.search_dir / names.fit(quote(f"{user}@{server}", safe="@"))

@@ -60,15 +60,29 @@ def test_figures_it_gives_are_the_defaults() -> None:
     assert f"waits {settings.lookup_deadline:g} s at the most" in README
     assert f"goes on for up to {settings.request_deadline:g} s" in README
     assert f"Where {settings.max_waiters} programs wait" in README
+    assert f"waits up to {settings.save_wait:g} s for the result" in README
+    assert settings.result_ttl == 24 * 60 * 60
+    assert "After a day (`-o result_ttl=`)" in README
 
 
-def test_the_search_it_shows_gives_what_it_shows(server: StandIn, tutorial: World, tmp_path: Path) -> None:
-    block = README.partition("## Searching\n")[2].partition("```console\n")[2].partition("```")[0]
-    query, _, result = block.partition("$ cat agreeable.sql\n")[2].partition("$ cdbfs search agreeable.sql\n")
-    assert result.count("\n") > 2
+SEARCHING = README.partition("## Searching\n")[2].partition("```console\n")[2].partition("```")[0]
+SAVING, _, RESULT = SEARCHING.partition("$ cat search/agreeable.csv\n")
+
+
+def test_the_search_it_shows_gives_what_it_shows(fresh_mount: Path) -> None:
+    assert RESULT.count("\n") > 2
+    script = SAVING.removeprefix("$ ") + "cat search/agreeable.csv\n"
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=fresh_mount, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert (done.stdout, done.stderr) == (RESULT, "")
+
+
+def test_the_same_search_without_a_mount_gives_the_same(server: StandIn, tutorial: World, tmp_path: Path) -> None:
+    query = SAVING.partition("<<'END'\n")[2].removesuffix("END\n")
     (tmp_path / "agreeable.sql").write_text(query)
     done = cdbfs(
         *("search", "-s", server.url, "-o", f"cache_dir={tmp_path}/cache", str(tmp_path / "agreeable.sql")),
         login=tutorial.login,
     )
-    assert (done.stdout, done.stderr) == (result, "")
+    assert (done.stdout, done.stderr) == (RESULT, "")

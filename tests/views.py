@@ -101,10 +101,15 @@ def _as_os_error() -> Iterator[None]:
         raise OSError(error.errno, str(error)) from error
 
 
+def _directories(cache: Path) -> dict[str, str]:
+    """The settings that keep a mount of a test's to the test's own directories."""
+    return {"cache_dir": str(cache), "search_dir": f"{cache}-search"}
+
+
 @contextmanager
 def in_memory(server: Served, login: Credentials, cache: Path, **options: str) -> Iterator[Runtime]:
     """A runtime without a mount."""
-    settings = config.load(server.url, {"cache_dir": str(cache), **options}, {})
+    settings = config.load(server.url, {**_directories(cache), **options}, {})
     runtime = Runtime(settings, login)
     try:
         yield runtime
@@ -131,7 +136,14 @@ def environment(login: Credentials | None = None, **extra: str) -> dict[str, str
     if login:
         kept.update(CDBFS_USER=login.user, CDBFS_PASSWORD=login.password)
     cache = os.path.join(tempfile.gettempdir(), f"cdbfs-tests-{os.geteuid()}")  # not the user's own
-    return {**kept, "NETRC": os.devnull, "PYTHONWARNINGS": "error", "XDG_CACHE_HOME": cache, **extra}
+    return {
+        **kept,
+        "NETRC": os.devnull,
+        "PYTHONWARNINGS": "error",
+        "XDG_CACHE_HOME": cache,
+        "XDG_DATA_HOME": cache,
+        **extra,
+    }
 
 
 @contextmanager
@@ -139,7 +151,7 @@ def mounted(server: Served, login: Credentials, directory: Path, cache: Path, **
     """A mount in the background, which ends with this process; its log must be empty in the end."""
     with suppress(FileExistsError):  # not exist_ok: that looks into the directory, where a mount may have died
         directory.mkdir(parents=True)
-    flags = ",".join(f"{key}={value}" for key, value in {"cache_dir": str(cache), **options}.items())
+    flags = ",".join(f"{key}={value}" for key, value in {**_directories(cache), **options}.items())
     arguments = ["-o", flags, "--", server.url, str(directory)]
     child = background.start(arguments, login, cache / "log/daemon.log", seconds=60)
     try:

@@ -52,4 +52,8 @@ def _tutorial(data: DataSet) -> list[Stop]:
         tour.append(
             Stop("Who is more agreeable than 40 of 48?", f"grep -lE '^4[1-9]$' {every}/NEO/NEOFAC_A"),
         )
+    condition = f"project = '{_PROJECT}' AND NEO_NEOFAC_A > 40"
+    query = f"SELECT subject, NEO_NEOFAC_A FROM nt:scores WHERE {condition}"  # noqa: S608 - of our own writing
+    tour.append(Stop("The same as a search, a query file in search/:", f'echo "{query}" > search/agreeable.sql'))
+    tour.append(Stop("", "cat search/agreeable.csv"))
     return tour

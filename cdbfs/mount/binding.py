@@ -10,6 +10,7 @@ both. What is not alike:
 - fusepy calls the operations object with an operation's name, and decodes paths with an encoding that raises on
   what is not UTF-8; it is given one that does not.
 - libfuse 2 starts as many threads as there are calls; libfuse 3 is told how many.
+- mfusepy leaves out the flags of a rename, without which `mv -n` replaces, and the handle of a truncate.
 - libfuse 2 itself refuses a directory that is not empty, libfuse 3 leaves that to us.
 
 Never the `intr` option: on libfuse 3 it kills the daemon at the first interrupt. `fuse_interrupted` is polled
@@ -206,14 +207,29 @@ def _register_path_encoding() -> None:
     codecs.register(lambda name: info if name == PATH_ENCODING else None)
 
 
+def _with_handles(module: ModuleType) -> Any:
+    """mfusepy's FUSE, which leaves out what libfuse 3 hands over: rename's flags, and truncate's file handle."""
+
+    class Fuse(module.FUSE):  # type: ignore[name-defined, misc]
+        def rename_fuse_3(self, old: bytes, new: bytes, flags: int) -> int:
+            return int(self.operations.rename(os.fsdecode(old), os.fsdecode(new), flags) or 0)
+
+        def truncate_fuse_3(self, path: bytes | None, length: int, handle: Any) -> int:
+            name = None if path is None else os.fsdecode(path)
+            return int(self.operations.truncate(name, length, handle.contents if handle else None) or 0)
+
+    return Fuse
+
+
 def run(binding: Binding, operations: object, mountpoint: str, options: dict[str, Any]) -> None:
     """Mount and serve until unmounted. Raises ConfigError where it could not mount."""
     if binding.library.major == 2:
         _register_path_encoding()
         operations = _Called(operations)
         options = {**options, "encoding": PATH_ENCODING}
+    fuse = binding.module.FUSE if binding.library.major == 2 else _with_handles(binding.module)
     try:
-        binding.module.FUSE(operations, mountpoint, raw_fi=True, foreground=True, **options)
+        fuse(operations, mountpoint, raw_fi=True, foreground=True, **options)
     except RuntimeError:  # with libfuse's status, which tells nothing
         raise ConfigError(f"{mountpoint} could not be mounted; {_reason(binding.library)}") from None
 

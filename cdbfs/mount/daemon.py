@@ -16,6 +16,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 from typing import Any, Callable
 
 from cdbfs.config import Settings
@@ -38,6 +39,7 @@ def prepare(directory: str, settings: Settings) -> str:
     Raises ConfigError, saying in one line what is wrong and what helps.
     """
     path = clear(directory)
+    _check_directories(path, settings)
     if not os.path.isdir(path):
         if os.path.lexists(path):
             raise ConfigError(f"{directory} is no directory")
@@ -51,7 +53,8 @@ def prepare(directory: str, settings: Settings) -> str:
             f"{directory} is not empty, and a mount would hide what is in it; cdbfs mount -o nonempty allows it"
         )
     _check_fuse(settings)
-    own(settings.cache_dir)
+    own(settings.cache_dir, "cache_dir")
+    own(settings.search_dir, "search_dir")
     return path
 
 
@@ -64,6 +67,14 @@ def clear(directory: str) -> str:
         state = "" if mounts.answers(path) else f", and does not answer (cdbfs umount --lazy {directory})"
         raise ConfigError(f"a cdbfs is mounted on {directory} already{state}")
     return path
+
+
+def _check_directories(mountpoint: str, settings: Settings) -> None:
+    """What the daemon keeps must not lie in its own mount: it would wait for itself."""
+    for name in ("cache_dir", "search_dir"):
+        kept = Path(os.path.realpath(getattr(settings, name)))
+        if Path(mountpoint) in (kept, *kept.parents):
+            raise ConfigError(f"{name}={kept} lies below the mount point {mountpoint}; give it another place")
 
 
 def _check_fuse(settings: Settings) -> None:
@@ -96,16 +107,19 @@ def serve(runtime: Runtime, directory: str, on_ready: Callable[[], None]) -> Non
     settings = binding.adapted(fuse, runtime.settings)
     operations = Operations(
         runtime.tree,
+        runtime.search,
         runtime.journal,
         settings,
         binding.interrupted_function(fuse),
         fuse.module.fuse_get_context,
         lambda: binding.forgetter(fuse),
     )
+    runtime.runs.ended = operations.search_ended
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)  # inherited by every thread made from here on
     ours = _Ours(directory)
     _in_background(lambda: _end_on_signal(runtime, operations, ours))
     _in_background(lambda: _tell_when_ready(ours, on_ready))
+    os.umask(0)  # that of who makes a file in search/ was heeded by the kernel; all else says its mode itself
     try:
         binding.run(fuse, operations, directory, {**_options(settings), **binding.options(fuse, settings)})
     finally:

@@ -12,71 +12,60 @@ operations only.
 from __future__ import annotations
 
 import errno as codes
-import functools
 import itertools
-import logging
 import os
 import stat
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any, Callable, NoReturn, TypeVar
+from typing import Any, Callable
 
-from cachetools import TTLCache
-
-from cdbfs.caller import Caller
 from cdbfs.config import Settings
-from cdbfs.errors import CdbfsError, Interrupted, NoSuchName, ReadOnly, ours
+from cdbfs.errors import IsADirectory, NoSuchName, NotPermitted, ReadOnly
 from cdbfs.events import Journal
 from cdbfs.mount.binding import congestion_threshold
+from cdbfs.mount.callers import Callers
+from cdbfs.mount.changing import Changing, in_search
+from cdbfs.mount.handles import Handle, OwnFile, Reading
+from cdbfs.mount.reporting import reports
 from cdbfs.mount.versions import Versions
-from cdbfs.tree.nodes import Attributes, Content, Directory, Entry, File, Kind, Link, attributes
-from cdbfs.tree.tree import Tree, inode
-
-log = logging.getLogger(__name__)
-
-F = TypeVar("F", bound=Callable[..., Any])
+from cdbfs.query.directory import SearchDirectory
+from cdbfs.query.queries import ERROR, RESULT
+from cdbfs.tree.inodes import inode, own_inode
+from cdbfs.tree.nodes import (
+    Attributes,
+    Directory,
+    Entry,
+    File,
+    Kind,
+    Link,
+    Node,
+    Own,
+    Result,
+    Version,
+    attributes,
+)
+from cdbfs.tree.tree import Tree
 
 TYPE_BITS = {Kind.DIRECTORY: stat.S_IFDIR, Kind.FILE: stat.S_IFREG, Kind.LINK: stat.S_IFLNK}
 PERMISSIONS = {Kind.DIRECTORY: 0o555, Kind.FILE: 0o444, Kind.LINK: 0o777}
 FORGET_SECONDS = 1.0
-LET_GO_SECONDS = 1.0
-LET_GO_AGAIN = 2
-MOST_LET_GO = 1000
-UNREPORTED = (NoSuchName, ReadOnly, Interrupted)
-"""Everyday answers, which would bury real failures in `.cdbfs/errors`."""
 
 
-def _reports(operation: F) -> F:
-    """Turn what the tree raises into the OSError that the binding expects, and note it in the journal."""
-
-    @functools.wraps(operation)
-    def wrapper(self: Operations, path: str, *args: Any) -> Any:
-        try:
-            return operation(self, path, *args)
-        except CdbfsError as error:
-            if not isinstance(error, UNREPORTED):
-                self.journal.record(error, path.lstrip("/") or "/")
-            raise OSError(error.errno, str(error)) from None
-        except OSError:
-            raise
-        except BaseException as error:  # SystemExit too: no call may end the mount, and fusepy cannot pass it on
-            self._log_once(operation.__name__, error)
-            self.journal.record(ours(error), path.lstrip("/") or "/")
-            raise OSError(codes.EIO, "a fault in cdbfs itself") from None
-
-    return wrapper  # type: ignore[return-value]
-
-
-class Operations:
+class Operations(Changing):
     """What the binding calls. Operations that are not here are unknown to the kernel, which then asks no more."""
 
     use_ns = True
+    flag_nopath = flag_nullpath_ok = 1
+    """Paths are left out where there is a handle: libfuse would lock them, and who removes or renames a file would
+    wait for all that its readers wait for."""
+    flag_utime_omit_ok = 1
+    """Without it libfuse 2 sets both times or none, and does not tell which is now; libfuse 3 always does."""
 
     def __init__(
         self,
         tree: Tree,
+        search: SearchDirectory,
         journal: Journal,
         settings: Settings,
         interrupted: Callable[[], bool],
@@ -84,20 +73,19 @@ class Operations:
         make_forget: Callable[[], Callable[[str], None]],
     ) -> None:
         self.journal = journal
+        self.logged: set[str] = set()
+        self.search = search
+        self.save_wait = settings.save_wait
+        self.callers = Callers(interrupted, context)
         self._tree = tree
         self._settings = settings
-        self._interrupted = interrupted
-        self._context = context
         self._make_forget = make_forget
         self._invalidation = ThreadPoolExecutor(1, thread_name_prefix="cdbfs-invalidation")
-        self._ending = threading.Event()
         self._lock = threading.Lock()
-        self._handles: dict[int, tuple[str, Content]] = {}
-        self._listed: dict[int, list[Entry]] = {}
+        self.hidden: dict[str, str] = {}
+        self._handles: dict[int, Handle] = {}
+        self._listed: dict[int, tuple[str, list[Entry]]] = {}
         """What each open directory lists: as with files, one version from open to close."""
-        self._let_go: TTLCache[int, int] = TTLCache(MOST_LET_GO, LET_GO_SECONDS)
-        """Threads that were interrupted while they waited, and how often they are still let go."""
-        self._logged: set[str] = set()
         self._numbers = itertools.count(1)
         self._versions = Versions(settings.attr_timeout, settings.listing_ttl, 2 * settings.max_document_bytes)
         self._owner = {"st_uid": os.getuid(), "st_gid": os.getgid()}
@@ -116,137 +104,168 @@ class Operations:
 
     def end(self) -> None:
         """Let go of everybody who waits."""
-        self._ending.set()
+        self.callers.end()
+
+    def search_ended(self, names: frozenset[str]) -> None:
+        """Make the kernel forget the results of a search that is over, before anybody hears of it."""
+        for name in names:
+            for suffix in (RESULT, ERROR):
+                self._versions.forget(f"/{name.removesuffix(RESULT)}{suffix}")
 
     # -- looking ------------------------------------------------------------------------------------------------
 
-    @_reports
-    def getattr(self, path: str, fi: Any = None) -> dict[str, int]:
-        # Not by `fi`: the kernel asks without a handle even for fstat.
-        caller = self._caller(self._settings.lookup_deadline)
-        node = self._tree.node(path, caller)
+    @reports
+    def getattr(self, path: str | None, fi: Any = None) -> dict[str, int]:
+        # Not by `fi`: the kernel mostly asks without a handle, even for fstat.
+        if path is None:
+            handle = self.handle(fi.fh)
+            if isinstance(handle, OwnFile):
+                return self._stat(handle.path, _own_attributes(os.fstat(handle.descriptor)))
+            path = handle.path
+        caller = self.callers.patient(self._settings.lookup_deadline)
+        try:
+            node = self._tree.node(path, caller)
+        except NoSuchName:
+            return self._stat(path, self._still_open(path))
         if isinstance(node, File):
-            content = self._versions.to_show(path, lambda: node.content(caller))
-            return self._stat(path, Attributes(Kind.FILE, len(content.data), content.mtime))
-        return self._stat(path, attributes(node, caller))
+            shown = self._versions.to_show(path, lambda: node.content(caller))
+        elif isinstance(node, Result):
+            shown = self._versions.to_show(path, node.shown)
+        else:
+            return self._stat(path, attributes(node, caller))
+        return self._stat(path, Attributes(Kind.FILE, shown.size, shown.mtime))
 
-    @_reports
+    @reports
     def opendir(self, path: str) -> int:
         """Gets what readdir will list: the C library takes an ENOENT of readdir's for the end of the directory."""
-        entries = list(self._tree.entries(path, self._caller(self._settings.lookup_deadline)))
+        entries = list(self._tree.entries(path, self.callers.patient(self._settings.lookup_deadline)))
         with self._lock:
             number = next(self._numbers)
-            self._listed[number] = entries
+            self._listed[number] = (path, entries)
         return number
 
-    @_reports
-    def readdir(self, path: str, fh: int) -> list[tuple[str, dict[str, int], int]]:
-        with self._lock:
-            entries = self._listed.get(fh)
-        if entries is None:
-            raise OSError(codes.EBADF, "no such handle")
-        below = path.rstrip("/") + "/"
-        here = {"st_mode": stat.S_IFDIR, "st_ino": inode(path)}
-        listed = [(".", here, 0), ("..", {"st_mode": stat.S_IFDIR, "st_ino": inode(os.path.dirname(path))}, 0)]
+    @reports
+    def readdir(self, path: str | None, fh: int) -> list[tuple[str, dict[str, int], int]]:
+        opened, entries = self._open_directory(fh)
+        below = opened.rstrip("/") + "/"
+        here = {"st_mode": stat.S_IFDIR, "st_ino": inode(opened)}
+        listed = [(".", here, 0), ("..", {"st_mode": stat.S_IFDIR, "st_ino": inode(os.path.dirname(opened))}, 0)]
         listed += [
-            (name, {"st_mode": TYPE_BITS[kind], "st_ino": inode(below + name)}, 0) for name, kind in entries
+            (name, {"st_mode": TYPE_BITS[kind], "st_ino": number or inode(below + name)}, 0)
+            for name, kind, number in entries
         ]
         return listed
 
-    @_reports
-    def releasedir(self, path: str, fh: int) -> int:
+    @reports
+    def releasedir(self, path: str | None, fh: int) -> int:
         with self._lock:
             self._listed.pop(fh, None)
         return 0
 
-    @_reports
+    @reports
     def readlink(self, path: str) -> str:
-        node = self._tree.node(path, self._caller(self._settings.lookup_deadline))
+        node = self._tree.node(path, self.callers.patient(self._settings.lookup_deadline))
         if not isinstance(node, Link):
             raise OSError(codes.EINVAL, "not a link")
         return node.target
 
-    @_reports
+    @reports
     def access(self, path: str, mode: int) -> int:
+        below = in_search(path)
+        node = self._tree.node(path, self.callers.patient(self._settings.lookup_deadline))
+        if below is not None and not isinstance(node, Result):
+            self.search.access(below, mode)
+            return 0
         if mode & os.W_OK:
             raise ReadOnly(path)
-        node = self._tree.node(path, self._caller(self._settings.lookup_deadline))
         if mode & os.X_OK and not isinstance(node, Directory):
             raise OSError(codes.EACCES, "not a program")
         return 0
 
-    @_reports
+    @reports
     def statfs(self, path: str) -> dict[str, int]:
-        """The cache's volume: that is where the space goes."""
-        volume = os.statvfs(_existing(self._settings.cache_dir))
+        """The cache's volume, since that is where the space goes; in search/ that of the queries."""
+        in_cache = in_search(path) is None
+        volume = os.statvfs(_existing(self._settings.cache_dir)) if in_cache else self.search.statvfs()
         names = ("bsize", "frsize", "blocks", "bfree", "bavail", "files", "ffree", "favail")
         return {**{f"f_{name}": getattr(volume, f"f_{name}") for name in names}, "f_namemax": 255}
 
     # -- reading ------------------------------------------------------------------------------------------------
 
-    @_reports
+    @reports
     def open(self, path: str, fi: Any) -> int:
+        below = in_search(path)
+        try:
+            node = self._tree.node(path, self.callers.patient(self._settings.lookup_deadline))
+            if below is not None and isinstance(node, Own):
+                return self.opened(OwnFile(path, self.search.open(below, fi.flags)), fi)
+        except (NoSuchName, FileNotFoundError):
+            if below is None:
+                raise
+            # Another mount took it away, and the kernel does not know yet. It looks anew then, and creates it.
+            raise OSError(codes.ESTALE, os.strerror(codes.ESTALE)) from None
         if fi.flags & os.O_ACCMODE != os.O_RDONLY or fi.flags & (os.O_TRUNC | os.O_APPEND):
+            if below is not None:
+                raise NotPermitted("the result of a query is not written by hand")
             raise ReadOnly(path)
-        caller = self._caller(self._settings.request_deadline)
-        content = self._versions.to_open(path, lambda: self._tree.content(path, caller))
+        return self.opened(Reading(path, self._version(path, node), self._versions), fi)
+
+    @reports
+    def read(self, path: str | None, size: int, offset: int, fi: Any) -> bytes:
+        return self.handle(fi.fh).read(size, offset)
+
+    @reports
+    def release(self, path: str | None, fi: Any) -> int:
+        with self._lock:
+            handle = self._handles.pop(fi.fh)
+        handle.close()
+        return 0
+
+    # -- handles ------------------------------------------------------------------------------------------------
+
+    def opened(self, handle: Handle, fi: Any) -> int:
         with self._lock:
             fi.fh = next(self._numbers)
-            self._handles[fi.fh] = (path, content)
+            self._handles[fi.fh] = handle
         fi.direct_io = 1
         return 0
 
-    @_reports
-    def read(self, path: str, size: int, offset: int, fi: Any) -> bytes:
-        return self._handle(fi.fh).data[offset : offset + size]
-
-    @_reports
-    def release(self, path: str, fi: Any) -> int:
+    def handle(self, number: int) -> Handle:
         with self._lock:
-            opened, content = self._handles.pop(fi.fh)
-        self._versions.closed(opened, content)
-        return 0
+            found = self._handles.get(number)
+        if found is None:
+            raise OSError(codes.EBADF, "no such handle")
+        return found
 
-    # -- refusing -----------------------------------------------------------------------------------------------
+    def directory(self, number: int) -> str:
+        return self._open_directory(number)[0]
 
-    @_reports
-    def _refuse(self, path: str, *args: Any) -> NoReturn:
-        raise ReadOnly(path)
+    def _open_directory(self, number: int) -> tuple[str, list[Entry]]:
+        with self._lock:
+            found = self._listed.get(number)
+        if found is None:
+            raise OSError(codes.EBADF, "no such handle")
+        return found
 
-    chmod = chown = create = link = mkdir = mknod = rename = rmdir = symlink = truncate = unlink = utimens = (
-        _refuse
-    )
+    def _version(self, path: str, node: Node) -> Version:
+        """The version that a new handle reads."""
+        if isinstance(node, Result):
+            # Checking the query may need listings before the search itself.
+            patience = self._settings.request_deadline + self._settings.search_deadline
+            return self._versions.latest(path, node.open(self.callers.patient(patience)))
+        if not isinstance(node, File):
+            raise IsADirectory(path)
+        caller = self.callers.patient(self._settings.request_deadline)
+        return self._versions.to_open(path, lambda: node.content(caller))
 
     # -- parts --------------------------------------------------------------------------------------------------
 
-    def _log_once(self, operation: str, error: BaseException) -> None:
-        """The traceback of a fault of our own, once for each kind: a log of years must stay small."""
-        kind = f"{operation} {type(error).__name__}"
-        if kind not in self._logged:
-            self._logged.add(kind)
-            log.exception("a fault in cdbfs itself in %s", operation)
-
-    def _caller(self, patience: float) -> Caller:
-        uid, _, pid = self._context()
-        return Caller(pid, uid, patience, lambda: self._given_up(pid), time.monotonic() + patience)
-
-    def _given_up(self, pid: int) -> bool:
-        """Whether the one that waits is to be let go: it was interrupted, or the mount ends.
-
-        Who was interrupted and waits again at once is let go again, LET_GO_AGAIN times: R looks for its Ctrl-C
-        only when stat has failed, and open, twice. No more, since Python asks again until it is let in.
-        """
-        if self._ending.is_set():
-            return True
-        interrupted = self._interrupted()
-        with self._lock:
-            if interrupted:
-                self._let_go[pid] = LET_GO_AGAIN
-                return True
-            left = self._let_go.get(pid, 0)
-            if left:
-                self._let_go[pid] = left - 1
-        return left > 0
+    def _still_open(self, path: str) -> Attributes:
+        """Of a result whose query is gone, for those who read it. Raises NoSuchName."""
+        shown = self._versions.opened(self.hidden.get(path, path)) if in_search(path) is not None else None
+        if shown is None:
+            raise NoSuchName(path)
+        return Attributes(Kind.FILE, shown.size, shown.mtime)
 
     def _forgetting(self, forget: Callable[[str], None]) -> Callable[[str], None]:
         """`forget` in a thread of its own, waited for with a deadline: it asks the kernel, which may ask us."""
@@ -256,14 +275,9 @@ class Operations:
 
         return forget_soon
 
-    def _handle(self, number: int) -> Content:
-        with self._lock:
-            found = self._handles.get(number)
-        if found is None:
-            raise OSError(codes.EBADF, "no such handle")
-        return found[1]
-
     def _stat(self, path: str, found: Attributes) -> dict[str, int]:
+        if found.own is not None:
+            return self._own_stat(found.own)
         permissions = PERMISSIONS[found.kind]
         if found.kind is not Kind.LINK:
             permissions &= ~self._settings.umask
@@ -278,6 +292,24 @@ class Operations:
             "st_atime": found.mtime,
             **self._owner,
         }
+
+    def _own_stat(self, found: os.stat_result) -> dict[str, int]:
+        """Of a file in search/, as it is on disk, under the umask."""
+        return {
+            "st_mode": stat.S_IFMT(found.st_mode) | stat.S_IMODE(found.st_mode) & ~self._settings.umask,
+            "st_nlink": found.st_nlink,
+            "st_ino": own_inode(found.st_dev, found.st_ino),
+            "st_size": found.st_size,
+            "st_blocks": found.st_blocks,
+            "st_mtime": found.st_mtime_ns,
+            "st_ctime": found.st_ctime_ns,
+            "st_atime": found.st_atime_ns,
+            **self._owner,
+        }
+
+
+def _own_attributes(found: os.stat_result) -> Attributes:
+    return Attributes(Kind.FILE, found.st_size, found.st_mtime_ns, found)
 
 
 def _existing(directory: Path) -> Path:

@@ -7,6 +7,9 @@ version that is open; else fstat, and a private mmap of two readers, would mix t
 moment until it is closed everywhere, and gets the present one. Only a handle that stays open all the same may see
 an fstat that is not of its bytes.
 
+The result of a search is another matter: who opens it decides which version is the present one (`latest`), and
+that is the one that everybody sees from then on.
+
 What a size is asked of is right: fstat, lseek to the end, and what goes by them. A sendfile or splice of a program
 that never asked may, within milliseconds of a change, be cut at the size of the version before: the kernel throws
 away one of two answers that come at once, and asks again only where a size is asked for.
@@ -19,8 +22,8 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
-from typing import Callable
+from dataclasses import dataclass, field
+from typing import Callable, Protocol, TypeVar
 
 from cachetools import TTLCache
 
@@ -36,11 +39,24 @@ ENTRY_WEIGHT = 500
 MOST_CHANGED = 10_000
 
 
+class Shown(Protocol):
+    """What the kernel is told of a version."""
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def mtime(self) -> int: ...
+
+
+S = TypeVar("S", bound=Shown)
+
+
 @dataclass
 class _Open:
-    content: Content
+    content: Shown
     until: float
-    handles: int = 0
+    handles: list[Shown] = field(default_factory=list)
+    """What each handle reads: one version, though for each one may be open on its own."""
 
 
 class Versions:
@@ -69,9 +85,9 @@ class Versions:
         """Paths not opened since they were shown in two versions within the time that the kernel remembers one."""
         self._settling: set[str] = set()
         self._settled = threading.Condition(self._lock)
-        self._shown: TTLCache[str, Content] = TTLCache(most_bytes, attr_timeout + MARGIN, clock, _weight)
+        self._shown: TTLCache[str, Shown] = TTLCache(most_bytes, attr_timeout + MARGIN, clock, _weight)
 
-    def to_show(self, path: str, make: Callable[[], Content]) -> Content:
+    def to_show(self, path: str, make: Callable[[], Shown]) -> Shown:
         """The version that stat shows; `make` gives the present one."""
         with self._lock:
             opened = self._opened(path)
@@ -89,14 +105,27 @@ class Versions:
         content = content or make()
         with self._lock:
             content = self._to_join(path, old) or content
-            self._show(path, content)
             state = self._open.get(path)
             if state is None or state.content is not content:
-                seconds = self._briefest if content.volatile else self._longest
-                state = self._open[path] = _Open(content, self._clock() + seconds)
-            state.handles += 1
+                state = _Open(content, self._clock() + (self._briefest if content.volatile else self._longest))
+            self._opens(path, state, content)
         self._settle(path)
         return content
+
+    def latest(self, path: str, content: S) -> S:
+        """Have `content` as the present version from now on; it counts as open until `closed`."""
+        with self._lock:
+            state = self._open.get(path)
+            if state is None or not _alike(state.content, content):
+                state = _Open(content, self._clock() + self._longest)
+            self._opens(path, state, content)
+        self._settle(path)
+        return content
+
+    def opened(self, path: str) -> Shown | None:
+        """The version that is open, and shown to everybody."""
+        with self._lock:
+            return self._opened(path)
 
     def _settle(self, path: str) -> None:
         """Make the kernel forget a path that was shown in two versions, before anybody has a handle on the new.
@@ -117,15 +146,21 @@ class Versions:
                     self._settling.discard(path)
                     self._settled.notify_all()
 
-    def closed(self, path: str, content: Content) -> None:
-        """A handle from `to_open` is gone."""
+    def closed(self, path: str, content: Shown) -> None:
+        """A handle from `to_open` or `latest` is gone."""
         with self._lock:
             state = self._open.get(path)
-            if state is not None and state.content is content:
-                state.handles -= 1
-                if state.handles == 0:
-                    del self._open[path]
-                    self._all_closed.notify_all()
+            if state is None:
+                return
+            state.handles = _without(state.handles, content)
+            if not state.handles:
+                del self._open[path]
+                self._all_closed.notify_all()
+
+    def _opens(self, path: str, state: _Open, content: Shown) -> None:
+        self._show(path, content)
+        self._open[path] = state
+        state.handles.append(content)
 
     def _drained(self, path: str) -> _Open | None:
         """The version that is to give way, once it is closed everywhere or has been waited for long enough."""
@@ -140,17 +175,17 @@ class Versions:
         """The version that a new handle must have, if it is not free to have the present one."""
         state = self._open.get(path)
         if state is not None and state is not old:
-            return state.content
+            return state.content if isinstance(state.content, Content) else None
         shown = self._shown.get(path)
-        return shown if old is None or shown is not old.content else None
+        return shown if isinstance(shown, Content) and (old is None or shown is not old.content) else None
 
-    def _opened(self, path: str) -> Content | None:
+    def _opened(self, path: str) -> Shown | None:
         state = self._open.get(path)
         return state.content if state is not None and self._clock() < state.until + self._drain else None
 
-    def _show(self, path: str, content: Content) -> None:
+    def _show(self, path: str, content: Shown) -> None:
         before = self._shown.get(path)
-        if before is not None and before.data != content.data:
+        if before is not None and not _alike(before, content):
             self._changed[path] = True
         self._shown.pop(path, None)  # the one before must not outlive one that is too large
         if _weight(content) <= self._most_bytes:
@@ -161,5 +196,20 @@ def _forget_nothing(path: str) -> None:
     pass
 
 
-def _weight(content: Content) -> int:
-    return len(content.data) + ENTRY_WEIGHT
+def _weight(content: Shown) -> int:
+    return ENTRY_WEIGHT + (content.size if isinstance(content, Content) else 0)
+
+
+def _alike(one: Shown, other: Shown) -> bool:
+    """Whether they are one version: by their bytes, or where these lie on disk by size and time."""
+    if isinstance(one, Content) and isinstance(other, Content):
+        return one.data == other.data
+    return (one.size, one.mtime) == (other.size, other.mtime)
+
+
+def _without(handles: list[Shown], content: Shown) -> list[Shown]:
+    """One of those that are this very object less."""
+    for index, each in enumerate(handles):
+        if each is content:
+            return handles[:index] + handles[index + 1 :]
+    return handles

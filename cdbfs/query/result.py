@@ -70,14 +70,15 @@ class _Returned:
 def line_maker() -> Callable[[Sequence[str]], str]:
     """What makes a row's line. Cells without a character of CSV's own, as most, are joined, which is faster.
 
-    With lines that end in LF, csv leaves a lone CR unquoted, and readers end the row there.
+    With lines that end in LF, csv leaves a lone CR unquoted, and readers end the row there; and a line of nothing
+    but blanks, which readers take for an empty one and leave out.
     """
     quoting = csv.writer(_Returned, lineterminator="\n").writerow
     quoting_all = csv.writer(_Returned, lineterminator="\n", quoting=csv.QUOTE_ALL).writerow
 
     def line(cells: Sequence[str]) -> str:
         text = ",".join(cells)
-        if "\r" in text:
+        if "\r" in text or text.isspace():
             return quoting_all(cells)  # type: ignore[no-any-return]
         if '"' in text or "\n" in text or text.count(",") >= len(cells) or not text:
             return quoting(cells)  # type: ignore[no-any-return]

@@ -1,67 +1,32 @@
 """A query's text, run on a server: read, checked, asked, written as CSV.
 
-Used by the command `cdbfs search`. A wrong query costs no search.
+Used by the command `cdbfs search`, and by queries for those in a mount. A wrong query costs no search.
 
-Threads: plain functions; a Catalog may be used from any thread.
+Threads: plain functions.
 """
 
 from __future__ import annotations
 
 import re
 import tempfile
-import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 from cdbfs.errors import AccessRefused, BrokeOff, QueryError, ServerFault
 from cdbfs.query import documents
+from cdbfs.query.catalog import Catalog
 from cdbfs.query.check import check
 from cdbfs.query.document import document
-from cdbfs.query.fields import Fields, type_named
-from cdbfs.query.model import Field, Place
 from cdbfs.query.parse import LONGEST, parse
 from cdbfs.query.result import write_csv
 from cdbfs.query.search import Layout
 from cdbfs.xnat.client import Client
+from cdbfs.xnat.deadline import Stop
 
 MOST_BYTES = 4 * LONGEST
 """Of a query's file."""
 _LIKE_AN_ATTACK = re.compile(rb"\b(select|insert|update|delete|drop|alter|create) ", re.IGNORECASE)
-
-
-class Catalog:
-    """What a server lets one search: types, and the fields of each, asked for once."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self._lock = threading.Lock()
-        self._types: Sequence[str] = ()
-        self._fields: dict[str, Fields] = {}
-
-    def types(self) -> Sequence[str]:
-        with self._lock:
-            known = self._types
-        if not known:
-            known = tuple(self._client.search_types())
-            with self._lock:
-                self._types = known
-        return known
-
-    def fields(self, type_name: str) -> Fields:
-        """Raises NotFound."""
-        with self._lock:
-            known = self._fields.get(type_name)
-        if known is None:
-            known = Fields.of(type_name, self._client.search_fields(type_name))
-            with self._lock:
-                self._fields[type_name] = known
-        return known
-
-    def named(self, name: str) -> Fields:
-        """The fields of a type as a user names it. Raises QueryError with the nearest names."""
-        return self.fields(type_named(Field(name, Place(0, 0)), self.types()))
 
 
 @dataclass(frozen=True)
@@ -92,11 +57,11 @@ def prepare(query: bytes, catalog: Catalog) -> Prepared:
     return Prepared(search.type, document(search), search.layout)
 
 
-def run(query: Prepared, client: Client, workspace: Path, out: TextIO) -> int:
-    """Write the query's result to `out`; the number of rows. Raises what the answer means."""
+def run(query: Prepared, client: Client, workspace: Path, out: TextIO, stop: Stop | None = None) -> int:
+    """Write the query's result to `out`; the number of rows. Raises what the answer means, or Interrupted."""
     with tempfile.TemporaryFile(dir=workspace) as answer:
         try:
-            client.search(query.document, answer, refresh=query.refresh)
+            client.search(query.document, answer, refresh=query.refresh, stop=stop)
         except AccessRefused:
             raise AccessRefused(f"the server forbids this login to search {query.type}") from None
         except BrokeOff:

@@ -146,15 +146,18 @@ class DiskCache:
                 total -= size
 
 
-def own(cache_dir: Path) -> None:
-    """Make the cache directory, and refuse one that others could put things into. Raises ConfigError."""
+def own(directory: Path, setting: str) -> None:
+    """Make the directory that a setting names, and refuse one that others could put things into.
+
+    Raises ConfigError.
+    """
     try:
-        make_private(cache_dir)
-        found = cache_dir.stat()
+        make_private(directory)
+        found = directory.stat()
     except OSError as error:
-        raise ConfigError(f"cache_dir={cache_dir} cannot be used: {error.strerror}") from None
-    if found.st_uid != os.geteuid() or found.st_mode & 0o022 or not os.access(cache_dir, os.W_OK | os.X_OK):
-        raise ConfigError(f"cache_dir={cache_dir} must be yours alone to write to")
+        raise ConfigError(f"{setting}={directory} cannot be used: {error.strerror}") from None
+    if found.st_uid != os.geteuid() or found.st_mode & 0o022 or not os.access(directory, os.W_OK | os.X_OK):
+        raise ConfigError(f"{setting}={directory} must be yours alone to write to")
 
 
 def make_private(directory: Path) -> None:

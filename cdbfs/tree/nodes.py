@@ -1,7 +1,7 @@
 """The kinds of node a tree is made of, and what each can be asked.
 
 Used by every node of tree/ and by mount/. A node is a small value made anew by each lookup; what it shows lies in
-listings and documents.
+listings, documents and results.
 
 Threads: nodes are immutable; any thread may ask any node.
 """
@@ -9,13 +9,15 @@ Threads: nodes are immutable; any thread may ask any node.
 from __future__ import annotations
 
 import enum
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Callable, NamedTuple
+from typing import Callable, NamedTuple, Union
 
 from cdbfs.caller import Caller
 from cdbfs.errors import NoSuchName
+from cdbfs.store.results import Kept, OnDisk
 
 
 class Kind(enum.Enum):
@@ -31,6 +33,8 @@ class Entry(NamedTuple):
 
     name: str
     kind: Kind
+    inode: int = 0
+    """0: the one of its path."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,21 @@ class Content:
     volatile: bool = False
     """Whether the next look may well find another version."""
 
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    def read(self, size: int, offset: int) -> bytes:
+        """The bytes from `offset`, at most `size`."""
+        return self.data[offset : offset + size]
+
+    def close(self) -> None:
+        """Nothing is held but memory."""
+
+
+Version = Union[Content, OnDisk]
+"""One version of a file, open."""
+
 
 @dataclass(frozen=True)
 class Attributes:
@@ -50,6 +69,8 @@ class Attributes:
     kind: Kind
     size: int
     mtime: int
+    own: os.stat_result | None = None
+    """Of a file of the user's own, whose modes, times and inode number are shown as they are."""
 
 
 class Node(ABC):
@@ -62,6 +83,8 @@ class Directory(Node):
     """A directory."""
 
     kind = Kind.DIRECTORY
+    own: os.stat_result | None = None
+    """See Attributes."""
 
     @property
     @abstractmethod
@@ -87,6 +110,34 @@ class File(Node):
         """The present version."""
 
 
+class Result(Node):
+    """A file that is made when it is opened, not when it is looked at: the answer to a search.
+
+    Until then stat shows the last good version, or an empty file.
+    """
+
+    kind = Kind.FILE
+
+    @abstractmethod
+    def shown(self) -> Kept:
+        """What stat shows; never waits for the server. Raises NoSuchName."""
+
+    @abstractmethod
+    def open(self, caller: Caller) -> Version:
+        """The present version; waits for it."""
+
+
+class Own(Node):
+    """A file of the user's own, which can be written."""
+
+    kind = Kind.FILE
+    own: os.stat_result
+
+    @abstractmethod
+    def content(self) -> Content:
+        """What it holds now."""
+
+
 @dataclass(frozen=True)
 class Link(Node):
     """A symbolic link."""
@@ -95,6 +146,7 @@ class Link(Node):
 
     target: str
     mtime: int
+    own: os.stat_result | None = None
 
 
 @dataclass(frozen=True)
@@ -132,8 +184,14 @@ def attributes(node: Node, caller: Caller) -> Attributes:
     if isinstance(node, File):
         content = node.content(caller)
         return Attributes(Kind.FILE, len(content.data), content.mtime)
+    if isinstance(node, Result):
+        shown = node.shown()
+        return Attributes(Kind.FILE, shown.size, shown.mtime)
+    if isinstance(node, Own):
+        return Attributes(Kind.FILE, node.own.st_size, node.own.st_mtime_ns, node.own)
     if isinstance(node, Link):
-        return Attributes(Kind.LINK, len(node.target.encode("utf-8", "surrogateescape")), node.mtime)
+        size = len(node.target.encode("utf-8", "surrogateescape"))
+        return Attributes(Kind.LINK, size, node.mtime, node.own)
     if isinstance(node, Directory):
-        return Attributes(Kind.DIRECTORY, 0, node.mtime)
+        return Attributes(Kind.DIRECTORY, 0, node.mtime, node.own)
     raise TypeError(f"no attributes for {node!r}")

@@ -5,7 +5,7 @@ Threads: constant.
 
 TEXT = """\
 This directory is an XNAT server, such as ConnectomeDB, shown as files by cdbfs.
-Everything here is read-only, and what you see is what your login may see.
+What you see is what your login may see. All is read-only, but for search/, which is yours.
 
   projects/<project>/subjects.csv          one row a subject
   projects/<project>/experiments.csv       one row an experiment
@@ -17,6 +17,8 @@ Everything here is read-only, and what you see is what your login may see.
           scores.csv                       score,value: all its scores
           scores/<group>/<score>           one file a score: the value and a newline
   projects/<project>/experiments/<label>   links to the same directories
+  search/<name>.sql                        a query that you write, in a part of SQL
+  search/<name>.csv                        its result; <name>.error says why there is none
   .cdbfs/status.json, errors, version      cdbfs about itself; errors says why something failed
 
 Try this, in this directory:
@@ -26,6 +28,9 @@ Try this, in this directory:
   E=$(find projects -mindepth 5 -maxdepth 5 -type d -path '*/experiments/*' -print -quit)
   ls "$E" "$E/scores"
   cat "$E/scores.csv"
+
+  echo 'SELECT subject, GENDER_TEXT FROM xnat:subjectData' > search/all.sql
+  head -n 3 search/all.csv
 
 In R:       read.csv("projects/NAME/subjects.csv")
 In Python:  pandas.read_csv("projects/NAME/subjects.csv")

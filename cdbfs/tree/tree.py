@@ -8,26 +8,42 @@ Threads: immutable; any.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 
 from cdbfs.caller import NOBODY, Caller
 from cdbfs.errors import IsADirectory, NotADirectory
+from cdbfs.query.queries import Queries
 from cdbfs.tree import nodes, readme
-from cdbfs.tree.nodes import Attributes, Content, Directory, Entry, File, Fixed, Kind, Link, Made, Node
+from cdbfs.tree.nodes import (
+    Attributes,
+    Content,
+    Directory,
+    Entry,
+    File,
+    Fixed,
+    Kind,
+    Link,
+    Made,
+    Node,
+    Own,
+    Result,
+    Version,
+)
 from cdbfs.tree.project import Projects
+from cdbfs.tree.search import SEARCH, search_directory
 from cdbfs.tree.source import Source
 
 
 class Tree:
     """Everything below the mount point."""
 
-    def __init__(self, source: Source, control: Directory) -> None:
+    def __init__(self, source: Source, control: Directory, queries: Queries) -> None:
         text = Content(readme.TEXT.encode(), source.started)
         children = {
             ".cdbfs": (Kind.DIRECTORY, lambda: control),
             "README.txt": (Kind.FILE, lambda: Made(lambda caller: text)),
             "projects": (Kind.DIRECTORY, lambda: Projects(source)),
+            SEARCH: (Kind.DIRECTORY, lambda: search_directory(queries)),
         }
         self._root = Fixed(children, source.started)
 
@@ -58,6 +74,10 @@ class Tree:
         node = self.node(path, caller)
         if isinstance(node, File):
             return node.content(caller)
+        if isinstance(node, Own):
+            return node.content()
+        if isinstance(node, Result):
+            return _whole(node.open(caller))
         raise IsADirectory(path)
 
     def target(self, path: str, caller: Caller = NOBODY) -> str | None:
@@ -66,7 +86,8 @@ class Tree:
         return node.target if isinstance(node, Link) else None
 
 
-def inode(path: str) -> int:
-    """A path's inode number: the same in every mount, and never 0 or 1, which have meanings of their own."""
-    digest = hashlib.blake2b(path.encode("utf-8", "surrogateescape"), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1 | 2
+def _whole(version: Version) -> Content:
+    try:
+        return Content(version.read(version.size, 0), version.mtime)
+    finally:
+        version.close()

@@ -12,10 +12,11 @@ import json
 from typing import BinaryIO
 from urllib.parse import quote
 
-from cdbfs.config import LISTING_CONNECTIONS, Settings
+from cdbfs.config import LISTING_CONNECTIONS, SEARCHES, Settings
 from cdbfs.credentials import Credentials
 from cdbfs.errors import BadRequest, CdbfsError, LoginRefused, NotFound, ServerFault
 from cdbfs.xnat import listings, searches, xml
+from cdbfs.xnat.deadline import Stop
 from cdbfs.xnat.http import Http, Limits
 from cdbfs.xnat.models import Experiment, Project, SearchField, Subject
 from cdbfs.xnat.session import Route, Session
@@ -30,7 +31,7 @@ class Client:
 
     def __init__(self, settings: Settings, credentials: Credentials | None) -> None:
         limits = Limits(settings.connect_timeout, settings.silence_timeout)
-        http = Http(settings.url, limits, settings.connections + LISTING_CONNECTIONS)
+        http = Http(settings.url, limits, settings.connections + LISTING_CONNECTIONS + SEARCHES)
         self.session = Session(http, credentials, settings.login_pause)
         self._deadline = settings.request_deadline
         self._listing_bytes = settings.max_listing_bytes
@@ -100,15 +101,16 @@ class Client:
             raise NotFound(f"the server has no data type {type_name}") from None
         return searches.fields(body, type_name, f"the list of fields of {type_name}")
 
-    def search(self, document: bytes, sink: BinaryIO, *, refresh: bool = False) -> None:
+    def search(self, document: bytes, sink: BinaryIO, *, refresh: bool = False, stop: Stop | None = None) -> None:
         """POST /data/search: the rows of a search document, as XNAT's JSON, into `sink`.
 
-        `refresh`: also where the document's ID is that of a search that newer servers keep (xnat 1.8).
+        `stop` gives it up from another thread: Interrupted. `refresh`: also where the document's ID is that of a
+        search that newer servers keep (xnat 1.8).
         """
         deadline = self._search_deadline
         route = Route("/data/search", self._result_bytes, deadline, attempts=2, silence=deadline)
         params = {"format": "json", "refresh": "true"} if refresh else {"format": "json"}
-        self.session.post(route, "/data/search", params, document, sink)
+        self.session.post(route, "/data/search", params, document, sink, stop)
 
     def _small(self, path: str) -> bytes:
         route = Route(path, max_bytes=2**16, deadline=VERSION_SECONDS, attempts=1)

@@ -3,8 +3,8 @@
 Used by http. Socket time-outs bound each silence only; a server that sends a byte of its header now and then would
 hold a worker for ever.
 
-Threads: a Deadline belongs to the thread that makes the request; a Timer's thread shuts the socket. `_lock` orders
-the two.
+Threads: a Deadline belongs to the thread that makes the request; a Timer's thread shuts the socket, or that of who
+stops a Stop. `_lock` orders them; Stop's own is taken for its fields only.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Callable
 
@@ -33,7 +34,7 @@ class Deadline:
         self.sent = sent
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
-        self._timer = threading.Timer(seconds, self._end)
+        self._timer = threading.Timer(seconds, self.end)
         self._timer.daemon = True
 
     def __enter__(self) -> Deadline:
@@ -56,7 +57,8 @@ class Deadline:
             if self.passed:
                 _shut(used)
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Shut the socket now, or as soon as there is one."""
         with self._lock:
             self.passed = True
             if self._socket is not None:
@@ -66,6 +68,36 @@ class Deadline:
 def _shut(used: socket.socket) -> None:
     with contextlib.suppress(OSError):
         used.shutdown(socket.SHUT_RDWR)
+
+
+class Stop:
+    """Ends the exchange that somebody gave it to, now or as soon as it begins, from any thread."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+        self._lock = threading.Lock()
+        self._deadline: Deadline | None = None
+
+    def stop(self) -> None:
+        """What is under way is not wanted any more."""
+        with self._lock:
+            self.stopped = True
+            deadline = self._deadline
+        if deadline is not None:
+            deadline.end()
+
+    @contextlib.contextmanager
+    def ending(self, deadline: Deadline) -> Iterator[None]:
+        """Within, `stop` ends what `deadline` would end."""
+        with self._lock:
+            self._deadline = deadline
+        try:
+            if self.stopped:
+                deadline.end()
+            yield
+        finally:
+            with self._lock:
+                self._deadline = None
 
 
 class _Watched:

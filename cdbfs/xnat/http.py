@@ -24,9 +24,9 @@ from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 
 from cdbfs import __version__
-from cdbfs.errors import BrokeOff, CdbfsError, Dropped, ServerFault, TimedOut, TooLarge, Unreachable
+from cdbfs.errors import BrokeOff, CdbfsError, Dropped, Interrupted, ServerFault, TimedOut, TooLarge, Unreachable
 from cdbfs.xnat.breaker import Breaker
-from cdbfs.xnat.deadline import Deadline, WatchedAdapter
+from cdbfs.xnat.deadline import Deadline, Stop, WatchedAdapter
 
 USER_AGENT = f"cdbfs/{__version__} python-requests/{requests.__version__}"
 CHUNK = 64 * 1024
@@ -99,17 +99,20 @@ class Http:
         body: bytes | None = None,
         sink: BinaryIO | None = None,
         silence: float | None = None,
+        stop: Stop | None = None,
     ) -> Answer:
         """The whole answer to one request, within `deadline` seconds and `max_bytes`.
 
         Where a `sink` is given, the body of an answer with status 200 goes there, and only its beginning is kept;
         what the sink raises is raised. `silence` is for a route whose answers take longer to begin than others.
+        `stop` ends it from another thread.
 
-        Raises Unreachable (at once where that is known), TimedOut, TooLarge, or ServerFault for an answer that
-        breaks off.
+        Raises Unreachable (at once where that is known), TimedOut, TooLarge, Interrupted where it was stopped, or
+        ServerFault for an answer that breaks off.
         """
+        stop = stop or Stop()
         with self.breaker.asking():
-            return self._exchange(method, path, params, headers, deadline, max_bytes, body, sink, silence)
+            return self._exchange(method, path, params, headers, deadline, max_bytes, body, sink, silence, stop)
 
     def close(self) -> None:
         """Drop all connections."""
@@ -126,11 +129,13 @@ class Http:
         body: bytes | None,
         sink: BinaryIO | None,
         silence: float | None,
+        stop: Stop,
     ) -> Answer:
         guard = Deadline(deadline, self.breaker.connected)
         try:
             with (
                 guard,
+                stop.ending(guard),
                 self._session.request(
                     method,
                     self.url + path,
@@ -147,9 +152,13 @@ class Http:
                 whole = into.getvalue() if isinstance(into, io.BytesIO) else head
                 answer = Answer(response.status_code, response.headers, whole)
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
+            if stop.stopped:
+                raise Interrupted(f"the request for {path} was given up") from None
             if guard.passed:
                 raise TimedOut(f"no whole answer to {path} within {deadline:g} s") from None
             raise self._meaning(error, path) from None
+        if stop.stopped:
+            raise Interrupted(f"the request for {path} was given up")
         if guard.passed:  # an answer without a length ends wherever its connection does
             raise TimedOut(f"no whole answer to {path} within {deadline:g} s")
         return answer

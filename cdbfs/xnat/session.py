@@ -41,6 +41,7 @@ from cdbfs.errors import (
     TimedOut,
     Unreachable,
 )
+from cdbfs.xnat.deadline import Stop
 from cdbfs.xnat.http import Answer, Http
 
 LOGIN_PATH = "/data/JSESSION"
@@ -76,6 +77,7 @@ class _Ask:
     params: Mapping[str, str] | None = None
     body: bytes | None = None
     sink: BinaryIO | None = None
+    stop: Stop | None = None
 
 
 class Session:
@@ -106,15 +108,38 @@ class Session:
         """Log in now. Raises LoginRefused, Unreachable, TimedOut or ServerFault."""
         self._renew(self._generation, deadline)
 
-    def get(self, route: Route, path: str, params: Mapping[str, str] | None = None) -> Answer:
-        """The answer to a GET that asks for data, status 200. Raises what the status or the network means."""
-        return self._ask(route, _Ask("GET", path, params))
+    def get(
+        self,
+        route: Route,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        sink: BinaryIO | None = None,
+        stop: Stop | None = None,
+    ) -> Answer:
+        """The answer to a GET that asks for data, status 200. Raises what the status or the network means.
+
+        `sink` and `stop` are as for `post`.
+        """
+        return self._ask(route, _Ask("GET", path, params, None, sink, stop))
 
     def post(
-        self, route: Route, path: str, params: Mapping[str, str], body: bytes, sink: BinaryIO | None = None
+        self,
+        route: Route,
+        path: str,
+        params: Mapping[str, str],
+        body: bytes,
+        sink: BinaryIO | None = None,
+        stop: Stop | None = None,
     ) -> Answer:
-        """As `get`, for a question that has a body and changes nothing; the answer goes to `sink`, if given."""
-        return self._ask(route, _Ask("POST", path, params, body, sink))
+        """As `get`, for a question that has a body and changes nothing; the answer goes to `sink`, if given.
+
+        Raises Interrupted where `stop` was stopped meanwhile.
+        """
+        return self._ask(route, _Ask("POST", path, params, body, sink, stop))
+
+    def put(self, route: Route, path: str, params: Mapping[str, str], body: bytes) -> Answer:
+        """Have the server store `body`: the only request that changes something there. Raises as `get`."""
+        return self._ask(route, _Ask("PUT", path, params, body))
 
     def _ask(self, route: Route, ask: _Ask) -> Answer:
         ends = time.monotonic() + route.deadline
@@ -160,6 +185,7 @@ class Session:
                 body=ask.body,
                 sink=ask.sink,
                 silence=route.silence,
+                stop=ask.stop,
             )
             page = answer.status == 200 and answer.is_html
             if not page and not _session_is_over(answer, jsession):

@@ -65,7 +65,8 @@ def fresh_mount(url: str, login: Credentials) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as scratch:
         point = Path(scratch, "m")
         point.mkdir()
-        done = cdbfs("mount", f"-ocache_dir={scratch}/cache", url, str(point), login=login)
+        options = f"-ocache_dir={scratch}/cache,search_dir={scratch}/search"
+        done = cdbfs("mount", options, url, str(point), login=login)
         assert done.returncode == 0, done.stderr
         try:
             yield point

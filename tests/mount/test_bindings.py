@@ -138,7 +138,10 @@ def test_no_call_ends_the_mount(tmp_path: Path, caplog: pytest.LogCaptureFixture
     settings = config.load("https://db.example.invalid", {"cache_dir": str(tmp_path)}, {})
     journal = Journal()
     tree: Any = Leaving()
-    operations = Operations(tree, journal, settings, lambda: False, lambda: (0, 0, 1), lambda: lambda path: None)
+    search: Any = Leaving()
+    operations = Operations(
+        tree, search, journal, settings, lambda: False, lambda: (0, 0, 1), lambda: lambda path: None
+    )
     for call in (operations.getattr, operations.readlink, operations.opendir):
         with pytest.raises(OSError, match="a fault in cdbfs itself") as caught:
             call("/projects")

@@ -16,8 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from cdbfs import config
 from cdbfs.demo import StandIn
-from cdbfs.mount import mounts
+from cdbfs.errors import ConfigError
+from cdbfs.mount import daemon, mounts
 from tests.views import cdbfs, environment, mounted
 from tests.worlds import World
 
@@ -312,3 +314,16 @@ def test_a_stopped_daemon_holds_no_command_up(server: StandIn, tutorial: World, 
             assert not mounts.is_mounted(str(tmp_path / "m"))
         finally:
             daemon.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("setting", ["cache_dir", "search_dir"])
+def test_what_is_kept_must_not_lie_in_the_mount_itself(setting: str, tmp_path: Path) -> None:
+    """The daemon would wait for itself."""
+    place = tmp_path / "m"
+    place.mkdir()
+    (tmp_path / "link").symlink_to(place)
+    for kept in (place, place / "a/b", tmp_path / "link/c"):
+        options = {"cache_dir": str(tmp_path / "c"), "search_dir": str(tmp_path / "s"), setting: str(kept)}
+        settings = config.load("https://db.example.invalid", options, {})
+        with pytest.raises(ConfigError, match=f"{setting}=.* lies below the mount point"):
+            daemon.prepare(str(place), settings)

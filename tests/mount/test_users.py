@@ -40,6 +40,8 @@ PART = [
     "tests/mount/test_bindings.py::test_both_tell_the_same_of_every_file",
     "tests/mount/test_bindings.py::test_a_mount_point_in_no_alphabet_is_mounted_on",
     "tests/mount/test_bindings.py::test_either_helper_unmounts",
+    "tests/mount/search/test_failures.py::test_an_unreadable_query",
+    "tests/mount/search/test_tutorial.py::test_agreeableness_over_40",
     "tests/mount/test_users.py",
 ]
 

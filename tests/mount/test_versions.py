@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from cdbfs.mount.versions import ENTRY_WEIGHT, MARGIN, Versions
+from cdbfs.store.results import Kept
 from cdbfs.tree.nodes import Content
 
 ATTR_TIMEOUT = 1.0
@@ -50,7 +51,9 @@ class Kernel:
         self.versions = Versions(attr_timeout, longest, most, clock=lambda: self.now, drain=drain)
 
     def show(self, path: str = PATH) -> Content:
-        return self.versions.to_show(path, self.make)
+        found = self.versions.to_show(path, self.make)
+        assert isinstance(found, Content)
+        return found
 
     def open(self, path: str = PATH) -> Content:
         return self.versions.to_open(path, self.make)
@@ -425,7 +428,9 @@ class Model(RuleBasedStateMachine):
 
     @rule()
     def show(self) -> None:
-        self.expect(self.kernel.versions.to_show(PATH, self.make), self.pinned())
+        found = self.kernel.versions.to_show(PATH, self.make)
+        assert isinstance(found, Content)
+        self.expect(found, self.pinned())
 
     @rule()
     def open(self) -> None:
@@ -530,3 +535,55 @@ def test_a_kernel_that_does_not_come_to_forget_holds_nobody_for_ever() -> None:
     with pytest.raises(OSError, match="gone"):
         kernel.open()
     assert kernel.open()
+
+
+# -- results, whose opener says which is the present one ----------------------------------------------------------
+
+
+def result(size: int, mtime: int) -> Kept:
+    return Kept(size, mtime)
+
+
+def test_who_opens_a_result_decides_which_one_everybody_sees(kernel: Kernel) -> None:
+    old, new = result(10, 1), result(20, 2)
+    assert kernel.versions.latest(PATH, old) is old
+    assert kernel.versions.to_show(PATH, lambda: new) is old
+    assert kernel.versions.latest(PATH, new) is new
+    assert kernel.versions.to_show(PATH, lambda: old) is new
+
+
+def test_closing_the_older_result_leaves_the_newer_one_open(kernel: Kernel) -> None:
+    old, new = result(10, 1), result(20, 2)
+    kernel.versions.latest(PATH, old)
+    kernel.versions.latest(PATH, new)
+    kernel.versions.closed(PATH, old)
+    assert kernel.versions.opened(PATH) is new
+    kernel.versions.closed(PATH, new)
+    assert kernel.versions.opened(PATH) is None
+    assert kernel.versions.to_show(PATH, lambda: old) is old
+
+
+def test_a_result_open_twice_is_open_until_both_are_closed(kernel: Kernel) -> None:
+    one, two = result(10, 1), result(10, 1)
+    kernel.versions.latest(PATH, one)
+    kernel.versions.latest(PATH, two)
+    kernel.versions.closed(PATH, one)
+    assert kernel.versions.opened(PATH) is not None
+    kernel.versions.closed(PATH, two)
+    assert kernel.versions.opened(PATH) is None
+
+
+def test_the_kernel_forgets_the_size_of_a_result_that_was_pending(kernel: Kernel) -> None:
+    forgotten: list[str] = []
+    kernel.versions.forget = forgotten.append
+    kernel.versions.to_show(PATH, lambda: result(0, 1))
+    kernel.versions.latest(PATH, result(20, 2))
+    assert forgotten == [PATH]
+    kernel.versions.latest(PATH, result(20, 2))
+    assert forgotten == [PATH]
+
+
+def test_a_result_open_for_long_is_not_shown_any_more(kernel: Kernel) -> None:
+    kernel.versions.latest(PATH, result(10, 1))
+    kernel.now += LONGEST + 1
+    assert kernel.versions.opened(PATH) is None

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from cdbfs.config import Settings
 from cdbfs.credentials import Credentials
 from cdbfs.demo import DataSet, DataSetBuilder, StandIn
-from cdbfs.query.run import Catalog, prepare, run
+from cdbfs.query.catalog import Catalog
+from cdbfs.query.run import prepare, run
 from cdbfs.xnat.client import Client
 
 KINDS = {"recall": "int", "seconds": "float", "remark": "string", "day": "date"}

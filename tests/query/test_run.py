@@ -25,7 +25,8 @@ from cdbfs.errors import (
     TimedOut,
     TooLarge,
 )
-from cdbfs.query.run import Catalog, prepare, run
+from cdbfs.query.catalog import Catalog
+from cdbfs.query.run import prepare, run
 from cdbfs.xnat.client import Client
 from tests.demo import recordings
 from tests.demo.search.asking import all_of, bundle

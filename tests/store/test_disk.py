@@ -130,14 +130,14 @@ def test_a_cache_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "cache").touch(mode=0o600)
     for place in (tmp_path / "cache" / "below", tmp_path / "cache"):
         with pytest.raises(ConfigError, match=rf"^cache_dir={place} cannot be used"):
-            own(place)
+            own(place, "cache_dir")
 
 
 @pytest.mark.parametrize("mode", [0o720, 0o702, 0o777, 0o1777])
 def test_a_cache_that_others_can_put_things_into_is_refused(tmp_path: Path, mode: int) -> None:
     tmp_path.chmod(mode)
     with pytest.raises(ConfigError, match="must be yours alone to write to"):
-        own(tmp_path)
+        own(tmp_path, "cache_dir")
 
 
 def test_a_cache_of_somebody_else_is_refused(tmp_path: Path) -> None:
@@ -147,18 +147,18 @@ def test_a_cache_of_somebody_else_is_refused(tmp_path: Path) -> None:
         theirs.chmod(0o700)
         os.chown(theirs, 12345, 12345)
     with pytest.raises(ConfigError, match="must be yours alone to write to"):
-        own(theirs)
+        own(theirs, "cache_dir")
 
 
 @pytest.mark.parametrize("mode", [0o700, 0o755])
 def test_a_cache_of_ones_own_is_taken_as_it_is(tmp_path: Path, mode: int) -> None:
     tmp_path.chmod(mode)
-    own(tmp_path)
+    own(tmp_path, "cache_dir")
     assert stat.S_IMODE(tmp_path.stat().st_mode) == mode
 
 
 def test_a_cache_that_is_not_there_is_made_for_nobody_else(tmp_path: Path) -> None:
-    own(tmp_path / "a" / "b")
+    own(tmp_path / "a" / "b", "cache_dir")
     assert [stat.S_IMODE((tmp_path / made).stat().st_mode) for made in ("a", "a/b")] == [0o700, 0o700]
 
 

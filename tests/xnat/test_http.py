@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 import socket
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from cdbfs.errors import BrokeOff, CdbfsError, ServerFault, TimedOut, TooLarge, Unreachable
+from cdbfs.errors import BrokeOff, CdbfsError, Interrupted, ServerFault, TimedOut, TooLarge, Unreachable
+from cdbfs.xnat.deadline import Stop
 from cdbfs.xnat.http import Answer, Http, Limits
 from tests.demo import recordings
 from tests.xnat.servers import Request, Scripted, reply
@@ -280,3 +282,36 @@ def test_recorded_pages_are_pages_for_people(name: str) -> None:
 @pytest.mark.parametrize("name", ["073-projects-json", "216-doc-nt-xml", "046-version-no-login"])
 def test_recorded_data_are_no_pages_for_people(name: str) -> None:
     assert not answer(reply(recordings.read(name).body.encode())).is_html
+
+
+# -- given up from another thread
+
+
+@pytest.mark.parametrize("parts", [(5.0,), (reply(b"a" * 10)[:-5], 5.0)], ids=["no answer", "half an answer"])
+def test_a_request_that_nobody_wants_any_more_ends_at_once(parts: tuple[bytes | float, ...]) -> None:
+    stop = Stop()
+    with server(*parts) as (http, _):
+        began = time.monotonic()
+        threading.Timer(0.2, stop.stop).start()
+        with pytest.raises(Interrupted, match="was given up"):
+            http.send("GET", "/data/x", stop=stop)
+        assert time.monotonic() - began < 3
+        assert not http.breaker.is_open
+
+
+def test_one_that_was_given_up_before_it_began_is_not_waited_for() -> None:
+    stop = Stop()
+    stop.stop()
+    with server(5.0) as (http, _):
+        began = time.monotonic()
+        with pytest.raises(Interrupted):
+            http.send("GET", "/data/x", stop=stop)
+        assert time.monotonic() - began < 3
+
+
+def test_giving_up_what_is_over_does_nothing() -> None:
+    stop = Stop()
+    with server(reply(b"abc")) as (http, _):
+        assert http.send("GET", "/data/x", stop=stop).body == b"abc"
+        stop.stop()
+        assert http.send("GET", "/data/x").body == b"abc"
