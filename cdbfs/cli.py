@@ -1,4 +1,4 @@
-"""The commands: demo, mount, umount, search, fields. The only module that prints.
+"""The commands: demo, mount, umount, search, fields, save. The only module that prints.
 
 What fails is told in one line on stderr, with exit status 1; a wrong command line gets click's usage and 2.
 
@@ -24,11 +24,14 @@ from cdbfs import __version__, config, credentials
 from cdbfs.config import Settings
 from cdbfs.errors import CdbfsError, ConfigError
 from cdbfs.mount import background, daemon, mounts, secrecy
-from cdbfs.query import listing
+from cdbfs.query import listing, saving
 from cdbfs.query.catalog import Catalog
 from cdbfs.query.run import MOST_BYTES, prepare, run
-from cdbfs.runtime import Runtime
+from cdbfs.query.shelf import Shelf
+from cdbfs.runtime import Runtime, shelf_directory
 from cdbfs.store.disk import make_private
+from cdbfs.tree import names
+from cdbfs.tree.saved import SAVED
 from cdbfs.xnat.client import Client
 
 START_SECONDS = 30.0
@@ -196,6 +199,29 @@ def fields(type_name: str | None, server: str | None, options: tuple[str, ...]) 
             rows = [listing.HEADER, *listing.table(Catalog(client).named(type_name))]
         csv.writer(_stdout(), lineterminator="\n").writerows(rows)
         sys.stdout.flush()
+
+
+@commands.command()
+@click.argument("name", metavar="NAME")
+@_server_option
+@_settings_option
+@click.option("--shared", is_flag=True, help="Let everybody on the server run it, and see all rows that it finds.")
+@click.option("--replace", is_flag=True, help="Replace a search of yours that was not saved from this query.")
+def save(name: str, server: str | None, options: tuple[str, ...], shared: bool, replace: bool) -> None:
+    """Store the query NAME of search/ on the server, and tell where saved/ has it.
+
+    NAME is as in search/, with directories, with or without .sql or .xml. Only you can see and run the stored
+    search, unless it is --shared. Saving a query again replaces what was stored of it, and nothing of anybody
+    else's. What a server cannot hold of a query, such as ORDER BY and LIMIT, is told.
+    """
+    with _told(), _client(server, options) as (client, settings):
+        owner = saving.Owner(client.session.user, shared)
+        shelf = Shelf(shelf_directory(settings, owner.user), settings.umask)
+        search = saving.to_be_stored(*saving.find(shelf, name), owner, Catalog(client))
+        saving.save(search, owner, client, replace=replace)
+        for line in search.left_out:
+            click.echo(f"cdbfs: {line}", err=True)
+        click.echo(f"{SAVED}/{names.fit(names.encode(search.id))}")
 
 
 @contextmanager

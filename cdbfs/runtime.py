@@ -23,6 +23,7 @@ from cdbfs.query.directory import SearchDirectory
 from cdbfs.query.queries import Queries
 from cdbfs.query.runs import Runs
 from cdbfs.query.shelf import Shelf
+from cdbfs.query.standing import Standing
 from cdbfs.store.disk import DiskCache, own
 from cdbfs.store.documents import Ages, Documents
 from cdbfs.store.flight import Flight, Waiters
@@ -107,7 +108,7 @@ class Runtime:
         catalog = Catalog(self.client, self.listings)
         queries = Queries(shelf, self.runs, self.client, catalog, f"{SEARCH}/")
         self.search = SearchDirectory(queries)
-        self.tree = self._tree(queries)
+        self.tree = self._tree(queries, Standing(self.runs, self.client, catalog))
 
     def status(self) -> dict[str, Any]:
         """What status.json shows. Counters only: no names of people or files, no secrets."""
@@ -134,10 +135,10 @@ class Runtime:
         self.runs.close()
         self.client.session.close()
 
-    def _tree(self, queries: Queries) -> Tree:
+    def _tree(self, queries: Queries, standing: Standing) -> Tree:
         started = int(self._started * 10**9)
         zone = self.settings.zone
-        source = Source(self.client, self.listings, self.documents, Stamps(), zone, started)
+        source = Source(self.client, self.listings, self.documents, Stamps(), zone, started, standing)
         version = f"cdbfs {__version__}\nXNAT {self.server_version}"
         return Tree(source, control_directory(self.journal, version, self.status, started), queries)
 

@@ -58,13 +58,12 @@ def _outputs(query: Query, names: Names) -> tuple[Output, ...]:
 
 
 def _everything(query: Query, names: Names) -> Iterable[Output]:
-    """``*``: what the type lists, but for fields of which an item has several."""
+    """``*``: the subject, and what the type lists."""
     root = names.root
     if root.type not in (known.SUBJECT_TYPE, known.PROJECT_TYPE):
         yield Output(names.subject(query.type), SUBJECT)
-    for field in root.by_id.values():
-        if not field.requires_value and field.source == known.LISTED and known.SHARES not in field.path:
-            yield Output(field, field.id)
+    for field in root.everything():
+        yield Output(field, field.id)
 
 
 def _sorted_by(order: Order, outputs: Sequence[Output], names: Names) -> SearchField:

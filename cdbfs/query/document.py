@@ -16,29 +16,52 @@ from cdbfs.xnat.models import SearchField
 XDAT = "http://nrg.wustl.edu/security"
 
 
-def document(search: Search, *, name: str = "", description: str = "") -> bytes:
-    """The search as an xdat:bundle; `name` is the ID it is to be stored under, if it is."""
+def document(search: Search) -> bytes:
+    """The search as an xdat:bundle, to be run."""
+    root = _bundle(search, f"@{search.type}", "", "")
+    for number, field in enumerate(search.layout.asked):
+        _field(root, number, field, field.id)
+    return _with_criteria(root, search)
+
+
+def stored(search: Search, name: str, brief: str, description: str) -> bytes:
+    """The search as an xdat:bundle, to be stored under the ID `name`, with its columns' headers.
+
+    The order of rows cannot be stored. Fields that are no columns, as those that keep rows apart, are not shown.
+    """
+    root = _bundle(search, name, brief, description)
+    shown = {output.field: output.header for output in reversed(search.layout.outputs)}
+    for number, field in enumerate(search.layout.asked):
+        _field(root, number, field, shown.get(field, field.id), visible=field in shown)
+    return _with_criteria(root, search)
+
+
+def _bundle(search: Search, name: str, brief: str, description: str) -> Any:
     root = etree.Element(_tag("bundle"), nsmap={"xdat": XDAT})
-    root.set("ID", name or f"@{search.type}")
-    root.set("brief-description", description)
+    root.set("ID", name)
+    root.set("brief-description", brief)
     root.set("description", description)
     root.set("secure", "false")
     root.set("allow-diff-columns", "0")
     _text(root, "root_element_name", search.type)
-    for number, field in enumerate(search.layout.asked):
-        _field(root, number, field)
+    return root
+
+
+def _with_criteria(root: Any, search: Search) -> bytes:
     if search.where is not None:
         _set(root, "search_where", search.where)
     return bytes(etree.tostring(root, xml_declaration=True, encoding="UTF-8"))
 
 
-def _field(root: Any, number: int, field: SearchField) -> None:
+def _field(root: Any, number: int, field: SearchField, header: str, *, visible: bool = True) -> None:
     asked = etree.SubElement(root, _tag("search_field"))
+    if not visible:
+        asked.set("visible", "false")
     _text(asked, "element_name", field.element)
     _text(asked, "field_ID", field.id)
     _text(asked, "sequence", str(number))
     _text(asked, "type", field.kind)
-    _text(asked, "header", field.id)
+    _text(asked, "header", header)
 
 
 def _set(parent: Any, tag: str, criteria: CriteriaSet) -> None:

@@ -4,7 +4,7 @@ Used by run. What the server would answer with an error that says nothing, or si
 before it is asked: unknown types and fields, operators, an empty search_where, an IN beside other criteria. The
 document itself is sent as it is, so what its criteria mean is XNAT's matter.
 
-Threads: pure functions; `fields_of` may ask the server.
+Used by run and saving; by saved for the columns alone. Threads: pure functions; `fields_of` may ask the server.
 """
 
 from __future__ import annotations
@@ -35,6 +35,17 @@ _PATHS = ("ID", "label", "project", "sharing/share/project", "sharing/share/labe
 
 
 @dataclass(frozen=True)
+class Column:
+    """A visible xdat:search_field, as it is written."""
+
+    node: etree._Element
+    element: str
+    id: str
+    value: str
+    header: str
+
+
+@dataclass(frozen=True)
 class Document:
     """A search document that was found to be right."""
 
@@ -61,6 +72,38 @@ def _parsed(document: bytes) -> etree._Element:
     return root
 
 
+def columns(root: etree._Element) -> list[Column]:
+    """The visible fields of a search document, in their sequence."""
+    nodes = [node for node in _children(root, "search_field") if node.get("visible", "true") not in ("false", "0")]
+    nodes.sort(key=_sequence)
+    names = ("element_name", "field_ID", "value", "header")
+    return [Column(node, *(_text(node, name).strip() for name in names)) for node in nodes]
+
+
+def outputs(fields: Sequence[SearchField], headers: Sequence[str]) -> tuple[Output, ...]:
+    """Columns under their headers where these tell them apart, else under their fields' ids."""
+    ids = Counter(field.id for field in dict.fromkeys(fields))
+    unlike = len({*headers}) == len(headers) and "" not in headers
+    names = headers if unlike else [f.id if ids[f.id] == 1 else f"{f.element}.{f.id}" for f in fields]
+    return tuple(Output(field, name) for name, field in dict(zip(names, fields)).items())
+
+
+def allowed_users(root: etree._Element) -> list[str]:
+    """The logins that a stored search is open to, where it is `secure`."""
+    return [_text(node, "login").strip() for node in _children(root, "allowed_user")]
+
+
+def allow(root: etree._Element, user: str) -> None:
+    """Open a search document to a login, too."""
+    node = etree.Element(f"{{{XDAT}}}allowed_user")
+    etree.SubElement(node, f"{{{XDAT}}}login").text = user
+    groups = next(_children(root, "allowed_groups"), None)  # which come last
+    if groups is None:
+        root.append(node)
+    else:
+        groups.addprevious(node)
+
+
 class _Checker:
     """One document, held against one server's types and fields."""
 
@@ -73,11 +116,11 @@ class _Checker:
         if named is None:
             raise QueryError("there is no xdat:root_element_name", _place(root))
         fields = self._type(_whole_text(named), named)
-        outputs = self._outputs(root)
+        shown = self._outputs(root)
         for where in _children(root, "search_where"):
             self._criteria(where, top=True, depth=0)
-        asked = tuple(dict.fromkeys(output.field for output in outputs))
-        return Document(root.get("ID", ""), fields.type, Layout(asked, outputs))
+        asked = tuple(dict.fromkeys(output.field for output in shown))
+        return Document(root.get("ID", ""), fields.type, Layout(asked, shown))
 
     def _type(self, name: str, node: etree._Element) -> Fields:
         """The fields of a type, which XNAT takes in its own case only."""
@@ -92,25 +135,18 @@ class _Checker:
     # --- columns
 
     def _outputs(self, root: etree._Element) -> tuple[Output, ...]:
-        nodes = [
-            node for node in _children(root, "search_field") if node.get("visible", "true") not in ("false", "0")
-        ]
-        if not nodes:
+        shown = columns(root)
+        if not shown:
             raise QueryError(
                 "there is no visible xdat:search_field: XNAT would answer with columns of its own choice",
                 _place(root),
             )
-        nodes.sort(key=_sequence)
-        fields = [self._field(node) for node in nodes]
-        headers = [_text(node, "header").strip() for node in nodes]
-        ids = Counter(field.id for field in dict.fromkeys(fields))
-        unlike = len({*headers}) == len(headers) and "" not in headers
-        names = headers if unlike else [f.id if ids[f.id] == 1 else f"{f.element}.{f.id}" for f in fields]
-        return tuple(Output(field, name) for name, field in dict(zip(names, fields)).items())
+        return outputs([self._field(column) for column in shown], [column.header for column in shown])
 
-    def _field(self, node: etree._Element) -> SearchField:
-        fields = self._type(_text(node, "element_name").strip(), node)
-        name, value = _text(node, "field_ID").strip(), _text(node, "value").strip()
+    def _field(self, column: Column) -> SearchField:
+        node, value = column.node, column.value
+        fields = self._type(column.element, node)
+        name = column.id
         name = name[len(fields.type) + 1 :] if name.startswith(f"{fields.type}/") else name
         found = (_exactly(fields, f"{name}={value}") if value else None) or _exactly(fields, name)
         if found is None:

@@ -63,6 +63,14 @@ class Fields:
         path = f"{self.type}/{name}".lower()
         return next((field for field in self.by_id.values() if field.path.lower() == path), None)
 
+    def everything(self) -> list[SearchField]:
+        """What ``*`` stands for: what the type lists for everybody, without fields of which items have several."""
+        return [
+            field
+            for field in self.by_id.values()
+            if not field.requires_value and field.source == LISTED and SHARES not in field.path
+        ]
+
     def key(self) -> SearchField:
         """The field that tells items apart; every server knows it, though not all list it."""
         known = self.find("ID")

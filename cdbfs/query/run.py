@@ -1,6 +1,6 @@
 """A query's text, run on a server: read, checked, asked, written as CSV.
 
-Used by the command `cdbfs search`, and by queries for those in a mount. A wrong query costs no search.
+Used by the command `cdbfs search`, and by shelf for queries in a mount. A wrong query costs no search.
 
 Threads: plain functions.
 """
@@ -20,7 +20,7 @@ from cdbfs.query.check import check
 from cdbfs.query.document import document
 from cdbfs.query.parse import LONGEST, parse
 from cdbfs.query.result import write_csv
-from cdbfs.query.search import Layout
+from cdbfs.query.search import Layout, Search
 from cdbfs.xnat.client import Client
 from cdbfs.xnat.deadline import Stop
 
@@ -45,15 +45,29 @@ def prepare(query: bytes, catalog: Catalog) -> Prepared:
     """What a query's file asks for: a search document where it begins with ``<``, else SQL. Raises QueryError."""
     if len(query) > MOST_BYTES:
         raise QueryError(f"the query is over {LONGEST} characters long")
-    if query.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+    if is_document(query):
         found = documents.check(query, catalog.types(), catalog.fields)
         return Prepared(found.type, query, found.layout, refresh=not found.id.startswith("@"))
+    return prepared(search_of(query, catalog))
+
+
+def is_document(query: bytes) -> bool:
+    """Whether a query's file holds a search document, and no SQL."""
+    return query.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+
+
+def search_of(query: bytes, catalog: Catalog) -> Search:
+    """The search that a query in SQL means. Raises QueryError."""
     try:
         text = query.decode("utf-8")
     except UnicodeDecodeError as error:
         line = query.count(b"\n", 0, error.start) + 1
         raise QueryError("the query is not UTF-8 text", (line, 0)) from None
-    search = check(parse(text), catalog.types(), catalog.fields)
+    return check(parse(text), catalog.types(), catalog.fields)
+
+
+def prepared(search: Search) -> Prepared:
+    """A search that was checked, to be run."""
     return Prepared(search.type, document(search), search.layout)
 
 

@@ -8,10 +8,11 @@ Threads: any. `_lock` guards the table; fetching happens in Flight's workers wit
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Callable, TypeVar
 
 from cachetools import LRUCache
@@ -27,6 +28,8 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class _Kept:
     value: Any
+    fetched: float
+    """When (on the clock) it came."""
     due: float
     """When (on the clock) it is to be refreshed."""
 
@@ -55,11 +58,16 @@ class Listings:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def get(self, key: Hashable, fetch: Callable[[], T], caller: Caller, what: str) -> T:
-        """The listing `key`: kept, else fetched. Raises what `fetch` raises, and what Flight.run does."""
+    def get(
+        self, key: Hashable, fetch: Callable[[], T], caller: Caller, what: str, *, longest: float = math.inf
+    ) -> T:
+        """The listing `key`: kept, if not for over `longest` seconds; else fetched.
+
+        Raises what `fetch` raises, and what Flight.run does.
+        """
         with self._lock:
             kept = self._kept.get(key)
-        if kept is None:
+        if kept is None or self._clock() - kept.fetched > longest:
             return self._flight.run(key, lambda: self._fetch(key, fetch), caller, what)
         if self._clock() >= kept.due:
             self._flight.start(key, lambda: self._refresh(key, fetch, what))
@@ -69,7 +77,8 @@ class Listings:
     def _fetch(self, key: Hashable, fetch: Callable[[], T]) -> T:
         value = fetch()
         with self._lock:
-            self._kept[key] = _Kept(value, self._clock() + self._ttl)
+            now = self._clock()
+            self._kept[key] = _Kept(value, now, now + self._ttl)
         return value
 
     def _refresh(self, key: Hashable, fetch: Callable[[], T], what: str) -> T:
@@ -84,4 +93,4 @@ class Listings:
         with self._lock:
             kept = self._kept.pop(key, None)
             if kept is not None and not isinstance(error, (AccessRefused, NotFound)):
-                self._kept[key] = _Kept(kept.value, self._clock() + self._retry_pause)
+                self._kept[key] = replace(kept, due=self._clock() + self._retry_pause)

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Callable
 
 from cdbfs.tree import names, tables
+from cdbfs.tree.stamps import digest
 from cdbfs.xnat.models import Experiment, Project, Subject
 
 SUBJECT_HEADER = (
@@ -44,19 +45,24 @@ EXPERIMENT_HEADER = (
 
 
 @dataclass(frozen=True)
-class ProjectName:
-    """A project as something labelled: its ID is its name."""
+class _Name:
+    """What goes by its ID, as something labelled."""
 
     label: str
     ID: str
+
+
+def by_name(ids: Iterable[str]) -> Mapping[str, str]:
+    """What goes by its ID alone, such as projects and data types, by file name."""
+    named = names.assign(_Name(each, each) for each in dict.fromkeys(ids))
+    return {name: item.ID for name, item in named.items()}
 
 
 class ProjectIndex:
     """The projects by file name."""
 
     def __init__(self, projects: Iterable[Project]) -> None:
-        named = names.assign(ProjectName(project.ID, project.ID) for project in projects)
-        self.by_name: Mapping[str, str] = {name: item.ID for name, item in named.items()}
+        self.by_name: Mapping[str, str] = by_name(project.ID for project in projects)
 
 
 class SubjectIndex:
@@ -87,6 +93,7 @@ class ExperimentIndex:
         self._oldest = oldest
         self._all = tuple(experiments)
         self._csv: tuple[SubjectIndex, bytes] | None = None
+        self._of_type: dict[str, tuple[Mapping[str, str], str]] = {}
         of_subject: dict[str, list[Experiment]] = {}
         for experiment in self._all:
             of_subject.setdefault(experiment.subject_ID, []).append(experiment)
@@ -105,6 +112,19 @@ class ExperimentIndex:
         return next(name for name, experiment in group.items() if experiment.ID == wanted.ID)
 
     @cached_property
+    def types(self) -> Mapping[str, str]:
+        """The data types of the experiments, by file name."""
+        return by_name(experiment.xsiType for experiment in self._all if experiment.xsiType)
+
+    def of_type(self, type_name: str) -> tuple[Mapping[str, str], str]:
+        """The labels of the experiments of a type, by ID, and what is another as soon as one of them is."""
+        if type_name not in self._of_type:
+            found = [experiment for experiment in self._all if experiment.xsiType == type_name]
+            rows = sorted((e.ID, e.label, e.subject_ID, e.subject_label, _changed(e)) for e in found)
+            self._of_type[type_name] = ({e.ID: e.label for e in found}, digest(repr(rows).encode()).hex())
+        return self._of_type[type_name]
+
+    @cached_property
     def newest(self) -> int:
         """The mtime of experiments.csv: of the experiment changed last."""
         return max(map(self._mtime, self._all), default=self._oldest)
@@ -115,6 +135,10 @@ class ExperimentIndex:
             rows = (_with_label(experiment, subjects) for experiment in self.by_name.values())
             self._csv = (subjects, _csv(EXPERIMENT_HEADER, rows))
         return self._csv[1]
+
+
+def _changed(experiment: Experiment) -> str:
+    return experiment.last_modified or experiment.insert_date
 
 
 def _with_label(experiment: Experiment, subjects: SubjectIndex) -> Experiment:

@@ -1,4 +1,4 @@
-"""projects/ and one project: subjects.csv, experiments.csv, xml/, subjects/, experiments/.
+"""projects/ and one project: subjects.csv, experiments.csv, xml/, subjects/, experiments/, tables/.
 
 Threads: immutable.
 """
@@ -10,10 +10,14 @@ from dataclasses import dataclass
 
 from cdbfs.caller import Caller
 from cdbfs.errors import NoSuchName
+from cdbfs.tree.by_type import TABLES, Tables
 from cdbfs.tree.experiment import experiment_directory
 from cdbfs.tree.nodes import Content, Directory, Entry, Fixed, Kind, Link, Made, Node
 from cdbfs.tree.source import Source
 from cdbfs.tree.subject import Subjects
+
+PROJECTS = "projects"
+"""The directory's name in the mount."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +37,11 @@ class Projects(Directory):
         project = self.source.projects(caller).by_name.get(name)
         if project is None:
             raise NoSuchName(name)
-        return project_directory(self.source, project)
+        return project_directory(self.source, project, f"{PROJECTS}/{name}")
 
 
-def project_directory(source: Source, project: str) -> Directory:
-    """projects/<project>/"""
+def project_directory(source: Source, project: str, path: str) -> Directory:
+    """projects/<project>/, which is `path` in the mount."""
 
     def subjects_csv(caller: Caller) -> Content:
         index = source.subjects(project, caller)
@@ -59,6 +63,7 @@ def project_directory(source: Source, project: str) -> Directory:
         "experiments.csv": (Kind.FILE, lambda: Made(experiments_csv)),
         "subjects": (Kind.DIRECTORY, lambda: Subjects(source, project)),
         "subjects.csv": (Kind.FILE, lambda: Made(subjects_csv)),
+        TABLES: (Kind.DIRECTORY, lambda: Tables(source, project, f"{path}/{TABLES}")),
         "xml": (Kind.DIRECTORY, documents),
     }
     return Fixed(children, source.started)

@@ -17,8 +17,13 @@ What you see is what your login may see. All is read-only, but for search/, whic
           scores.csv                       score,value: all its scores
           scores/<group>/<score>           one file a score: the value and a newline
   projects/<project>/experiments/<label>   links to the same directories
+  projects/<project>/tables/<type>/        one directory a data type of its experiments
+      table.csv                            one row an experiment, one column a score; made when it is opened
+      fields.csv                           what the columns are
+  schema/<type>/fields.csv, schema.xsd     what each data type has
   search/<name>.sql                        a query that you write, in a part of SQL
   search/<name>.csv                        its result; <name>.error says why there is none
+  saved/<id>/query.xml, result.csv         a search stored on the server, and what it finds when it is opened
   .cdbfs/status.json, errors, version      cdbfs about itself; errors says why something failed
 
 Try this, in this directory:
@@ -37,4 +42,5 @@ In Python:  pandas.read_csv("projects/NAME/subjects.csv")
 
 Names cost nothing: a whole project is listed with two requests. The size of a document
 (experiment.xml, scores.csv, anything in scores/) costs one request for each experiment, once.
+Opening a table.csv or result.csv costs one search, and none while it is kept; until then it shows as empty.
 """

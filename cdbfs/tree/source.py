@@ -7,21 +7,27 @@ Threads: immutable; its parts are safe for any thread.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import math
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from datetime import tzinfo
 from functools import cached_property, partial
 
 from cdbfs.caller import Caller
+from cdbfs.errors import AccessRefused, BrokeOff, NotFound, ServerFault
+from cdbfs.query import listing
+from cdbfs.query.fields import SUBJECT_TYPE
+from cdbfs.query.standing import Standing
 from cdbfs.store.documents import Documents, Key
 from cdbfs.store.listings import Listings
-from cdbfs.tree import scores, times
-from cdbfs.tree.indexes import ExperimentIndex, ProjectIndex, SubjectIndex
+from cdbfs.tree import names, scores, tables, times
+from cdbfs.tree.indexes import ExperimentIndex, ProjectIndex, SubjectIndex, by_name
 from cdbfs.tree.nodes import Content
 from cdbfs.tree.stamps import Stamps, digest
-from cdbfs.xnat import xml
+from cdbfs.xnat import schemas, xml
 from cdbfs.xnat.client import Client
-from cdbfs.xnat.models import Experiment, Subject
+from cdbfs.xnat.models import Experiment, SavedSearch, Subject
+from cdbfs.xnat.schemas import Place
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,7 @@ class Source:
     zone: tzinfo
     started: int
     """Nanoseconds since the epoch: the mtime of what has none."""
+    standing: Standing
 
     def projects(self, caller: Caller) -> ProjectIndex:
         return self.listings.get(
@@ -113,6 +120,41 @@ class Source:
         fetch = partial(self.client.experiment_xml, experiment.ID)
         return self.documents.get(key, fetch, ExperimentDocument, caller)
 
+    def saved_searches(self, caller: Caller, longest: float = math.inf) -> Mapping[str, SavedSearch]:
+        """The searches stored on the server, by file name; not those of over `longest` seconds ago."""
+        return self.listings.get(
+            "saved",
+            lambda: names.assign(self.client.saved_searches()),
+            caller,
+            "the list of saved searches",
+            longest=longest,
+        )
+
+    def saved_search_xml(self, search_id: str, caller: Caller) -> Content:
+        """query.xml. Nothing tells when a stored search changed."""
+        key = Key("saved search", search_id, "")
+        raw = self.documents.get(key, lambda: self._saved_search(search_id), Raw, caller)
+        return Content(raw.xml, self.stamps.mtime(key, raw.digest, self.started))
+
+    def types(self, caller: Caller) -> Mapping[str, str]:
+        """The data types that can be searched, by file name."""
+        return by_name(self.standing.catalog.types(caller))
+
+    def fields_csv(self, type_name: str, caller: Caller) -> Content:
+        """fields.csv: one listing for all who look at a type, searches among them."""
+        rows = listing.table(self.standing.catalog.fields(type_name, caller))
+        return self.table(("fields", type_name), tables.csv(listing.HEADER, rows), self.started)
+
+    def schema_xsd(self, type_name: str, caller: Caller) -> Content:
+        """schema.xsd: one document for all types of a prefix. Nothing tells when it changed."""
+        known = self.listings.get("schemas", self._schema_places, caller, "the places of the schemas")
+        place = schemas.place_of(type_name, known)
+        if place is None:
+            raise NotFound(f"the data type {type_name[:100]} has no prefix that tells its schema")
+        key = Key("schema", f"{place.folder}/{place.name}", "")
+        raw = self.documents.get(key, lambda: self.client.schema(place.folder, place.name), Raw, caller)
+        return Content(raw.xml, self.stamps.mtime(key, raw.digest, self.started))
+
     def stamp(self, experiment: Experiment, document: ExperimentDocument) -> int:
         """The mtime of all that is made of an experiment's document."""
         return self.stamps.mtime(("experiment", experiment.ID), document.digest, self.mtime(experiment))
@@ -120,6 +162,26 @@ class Source:
     def table(self, key: Hashable, data: bytes, said: int) -> Content:
         """A table, with an mtime that changes when it does; `said` is the server's."""
         return Content(data, self.stamps.mtime(key, digest(data), said))
+
+    def _saved_search(self, search_id: str) -> bytes:
+        """Its document. XNAT 1.6 says of one that was deleted that it failed, so then the list is asked again."""
+        try:
+            return self.client.saved_search_xml(search_id)
+        except ServerFault:
+            if search_id not in {search.ID for search in self.client.saved_searches()}:
+                raise NotFound(f"the saved search {search_id} is not on the server any more") from None
+            raise
+
+    def _schema_places(self) -> Mapping[str, Place]:
+        """Where the server has its schemas, by prefix. Any document of its own names them all; this one is small,
+        and every server makes it for everybody. Where one does not, the customary places are left."""
+        try:
+            document = self.client.saved_search_xml(f"@{SUBJECT_TYPE}")
+        except BrokeOff:
+            raise
+        except (AccessRefused, NotFound, ServerFault):
+            return {}
+        return schemas.places(document, "the default search of a data type")
 
     def mtime(self, item: Subject | Experiment) -> int:
         """When the server says it changed, else when it was inserted, else when this mount began."""

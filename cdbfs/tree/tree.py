@@ -29,7 +29,9 @@ from cdbfs.tree.nodes import (
     Result,
     Version,
 )
-from cdbfs.tree.project import Projects
+from cdbfs.tree.project import PROJECTS, Projects
+from cdbfs.tree.saved import SAVED, SavedSearches
+from cdbfs.tree.schema import Schema
 from cdbfs.tree.search import SEARCH, search_directory
 from cdbfs.tree.source import Source
 
@@ -42,7 +44,9 @@ class Tree:
         children = {
             ".cdbfs": (Kind.DIRECTORY, lambda: control),
             "README.txt": (Kind.FILE, lambda: Made(lambda caller: text)),
-            "projects": (Kind.DIRECTORY, lambda: Projects(source)),
+            PROJECTS: (Kind.DIRECTORY, lambda: Projects(source)),
+            SAVED: (Kind.DIRECTORY, lambda: SavedSearches(source)),
+            "schema": (Kind.DIRECTORY, lambda: Schema(source)),
             SEARCH: (Kind.DIRECTORY, lambda: search_directory(queries)),
         }
         self._root = Fixed(children, source.started)

@@ -15,13 +15,15 @@ from urllib.parse import quote
 from cdbfs.config import LISTING_CONNECTIONS, SEARCHES, Settings
 from cdbfs.credentials import Credentials
 from cdbfs.errors import BadRequest, CdbfsError, LoginRefused, NotFound, ServerFault
-from cdbfs.xnat import listings, searches, xml
+from cdbfs.xnat import listings, schemas, searches, xml
 from cdbfs.xnat.deadline import Stop
 from cdbfs.xnat.http import Http, Limits
-from cdbfs.xnat.models import Experiment, Project, SearchField, Subject
+from cdbfs.xnat.models import Experiment, Project, SavedSearch, SearchField, Subject
 from cdbfs.xnat.session import Route, Session
 
 VERSION_SECONDS = 5.0
+IN_A_SEGMENT = ":@"
+"""What a part of a path may hold as it is (RFC 3986), and data types do: nt:scores, @nt:scores."""
 LONGEST_ID = 1000
 """Characters; XNAT's own are at most 255. Servers refuse addresses of some 8,000."""
 
@@ -94,7 +96,7 @@ class Client:
     def search_fields(self, type_name: str) -> list[SearchField]:
         """GET /data/search/elements/{type}: its fields. Raises NotFound where the server has no such type."""
         template = "/data/search/elements/{type}"
-        path = "/data/search/elements/" + quote(type_name, safe=":")
+        path = "/data/search/elements/" + _segment(type_name)
         try:
             body = self._listing(template, path, ())
         except BadRequest:  # XNAT's answer for an unknown type
@@ -107,10 +109,56 @@ class Client:
         `stop` gives it up from another thread: Interrupted. `refresh`: also where the document's ID is that of a
         search that newer servers keep (xnat 1.8).
         """
-        deadline = self._search_deadline
-        route = Route("/data/search", self._result_bytes, deadline, attempts=2, silence=deadline)
+        route = self._search_route("/data/search")
         params = {"format": "json", "refresh": "true"} if refresh else {"format": "json"}
         self.session.post(route, "/data/search", params, document, sink, stop)
+
+    def saved_searches(self) -> list[SavedSearch]:
+        """GET /data/search/saved: those stored on the server that are open to this login, and of no project."""
+        body = self._listing("/data/search/saved", "/data/search/saved", ())
+        return listings.saved_searches(body, "the list of saved searches")
+
+    def saved_search_xml(self, search_id: str) -> bytes:
+        """GET /data/search/saved/{ID}: a stored search as its document; of ID `@TYPE` the default one of a type.
+
+        Where there is none, XNAT 1.6 answers 500: ServerFault, not NotFound.
+        """
+        return self._document("/data/search/saved/{search}", search_id)
+
+    def saved_search_results(self, search_id: str, sink: BinaryIO, stop: Stop | None = None) -> None:
+        """GET /data/search/saved/{ID}/results: the rows that a stored search finds now, as `search` gives them."""
+        route = self._search_route("/data/search/saved/{search}/results")
+        path = f"/data/search/saved/{_segment(search_id)}/results"
+        self.session.get(route, path, {"format": "json", "refresh": "true"}, sink, stop)
+
+    def save_search(self, search_id: str, document: bytes) -> None:
+        """PUT /data/search/saved/{ID}: store a search. XNAT takes one whose ID it knows for a new version."""
+        route = Route("/data/search/saved/{search}", self._document_bytes, self._deadline, attempts=1)
+        self.session.put(route, f"/data/search/saved/{_segment(search_id)}", {"inbody": "true"}, document)
+
+    def schema(self, folder: str, name: str) -> bytes:
+        """GET /schemas/{folder}/{name}.xsd, else /xapi/schemas/{folder}/{name}: an XML Schema, checked to be one.
+
+        The first is a file of XNAT 1.6's, the second a service of newer servers. Raises NotFound.
+        """
+        below = f"{_segment(folder)}/{_segment(name)}"
+        body = b""
+        try:
+            body = self._whole("/schemas/{folder}/{name}", f"/schemas/{below}.xsd")
+        except NotFound as missing:
+            try:
+                body = self._whole("/xapi/schemas/{folder}/{name}", f"/xapi/schemas/{below}")
+            except NotFound:
+                raise missing from None
+        schemas.check(body, f"the schema {folder}/{name}.xsd")
+        return body
+
+    def _whole(self, template: str, path: str) -> bytes:
+        return self.session.get(Route(template, self._document_bytes, self._deadline), path).body
+
+    def _search_route(self, template: str) -> Route:
+        deadline = self._search_deadline
+        return Route(template, self._result_bytes, deadline, attempts=2, silence=deadline)
 
     def _small(self, path: str) -> bytes:
         route = Route(path, max_bytes=2**16, deadline=VERSION_SECONDS, attempts=1)
@@ -140,7 +188,7 @@ def _segment(item: str) -> str:
     try:
         if item in (".", "..") or len(item) > LONGEST_ID:  # dots would be taken for steps, and name something else
             raise ValueError(item)
-        return quote(item, safe="")
+        return quote(item, safe=IN_A_SEGMENT)
     except ValueError:
         raise ServerFault(
             f"the server lists something with the ID {item[:99]!r}, which no address can name"

@@ -14,7 +14,7 @@ from dataclasses import fields
 from typing import Any, TypeVar
 
 from cdbfs.errors import ServerFault, TooLarge
-from cdbfs.xnat.models import Experiment, Project, Subject
+from cdbfs.xnat.models import Experiment, Project, SavedSearch, Subject
 
 Row = TypeVar("Row", Project, Subject, Experiment)
 
@@ -40,6 +40,23 @@ def parse(body: bytes, row_type: type[Row], what: str) -> list[Row]:
             if item and item not in found:
                 found[item] = row_type(**{name: text(raw.get(name)) for name in names})
     except RecursionError:  # a value that could just be read, and not be written
+        raise ServerFault(f"{what} is not a listing") from None
+    return list(found.values())
+
+
+def saved_searches(body: bytes, what: str) -> list[SavedSearch]:
+    """The rows of the list of stored searches, each ID once; its columns are those of the database, in lower case.
+
+    Raises as `parse` does.
+    """
+    found: dict[str, SavedSearch] = {}
+    try:
+        for raw in rows(body, what):
+            item = text(raw.get("id"))
+            if item and item not in found:
+                told = (text(raw.get("brief_description")), text(raw.get("description")))
+                found[item] = SavedSearch(item, *told)
+    except RecursionError:  # as in `parse`
         raise ServerFault(f"{what} is not a listing") from None
     return list(found.values())
 

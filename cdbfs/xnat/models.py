@@ -86,6 +86,22 @@ class Experiment:
 
 
 @dataclass(frozen=True)
+class SavedSearch:
+    """A row of /data/search/saved: a search that is stored on the server."""
+
+    __slots__ = ("ID", "description", "name")
+
+    ID: str
+    name: str
+    """Its brief description, which XNAT's pages show."""
+    description: str
+
+    @property
+    def label(self) -> str:
+        return self.ID
+
+
+@dataclass(frozen=True)
 class SearchField:
     """A display field of a data type: a row of /data/search/elements/{type}."""
 

@@ -9,8 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import requests
 
 from cdbfs.demo import StandIn, connectomedb, document
+from tests.demo.search.asking import bundle
 from tests.views import mounted
 from tests.worlds import World
 
@@ -105,3 +107,44 @@ def test_many_readers_ask_for_a_listing_once(server: StandIn, fresh_mount: Path)
         listed = list(pool.map(lambda _: len(os.listdir(fresh_mount / "projects/HCP_Q2/subjects")), range(20)))
     assert listed == [144] * 20
     assert asked(server)["GET /data/projects/{project}/subjects"] == 1
+
+
+def test_looking_at_tables_schemas_and_saved_searches_runs_none(
+    server: StandIn, tutorial: World, fresh_mount: Path
+) -> None:
+    query = bundle(["SUBJECT_ID", "NEO_NEOFAC_A"], name="mine")
+    login = (tutorial.login.user, tutorial.login.password)
+    requests.put(f"{server.url}/data/search/saved/mine", data=query, auth=login, timeout=30).raise_for_status()
+    server.reset_counts()
+    output("ls -lR projects/HCP_Q2/tables projects/HCP_Q1/tables", fresh_mount)
+    assert asked(server) == {
+        "GET /data/projects": 1,
+        "GET /data/projects/{project}/experiments": 2,
+        "GET /data/search/elements/{elements}": 5,
+    }
+    output("ls -lR saved; cat saved/mine/query.xml", fresh_mount)
+    output("ls -l schema/nt:* schema/hcp:* schema/xnat:mr*", fresh_mount)
+    found = asked(server)
+    assert found["GET /data/search/elements"] == 1
+    assert found["GET /data/search/elements/{elements}"] == 5  # the same types: asked above
+    assert found["GET /data/search/saved"] == 1
+    assert found["GET /data/search/saved/{id}"] == 2  # its document, and one that names all schemas
+    assert found["GET /schemas/{folder}/{name}"] == 3
+    assert not any(route.endswith("results") or route.startswith("POST") for route in found)
+
+
+def test_a_result_that_is_opened_costs_one_search(server: StandIn, tutorial: World, fresh_mount: Path) -> None:
+    query = bundle(["SUBJECT_ID", "NEO_NEOFAC_A"], name="mine")
+    login = (tutorial.login.user, tutorial.login.password)
+    requests.put(f"{server.url}/data/search/saved/mine", data=query, auth=login, timeout=30).raise_for_status()
+    server.reset_counts()
+    paths = ("projects/HCP_Q2/tables/nt:scores/table.csv", "saved/mine/result.csv")
+    for path in paths:
+        with ThreadPoolExecutor(20) as pool:
+            read = set(pool.map(lambda path: (fresh_mount / path).read_bytes(), [path] * 20))
+        assert len(read) == 1
+        assert read.pop().count(b"\n") == 144
+        assert os.stat(fresh_mount / path).st_size == len((fresh_mount / path).read_bytes())
+    found = asked(server)
+    assert found["POST /data/search"] == 1
+    assert found["GET /data/search/saved/{id}/results"] == 1

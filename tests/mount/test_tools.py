@@ -24,6 +24,9 @@ KINDS = [
     "projects/HCP_Q2/subjects.csv",
     "projects/HCP_Q2/experiments.csv",
     "projects/HCP_Q2/xml/project.xml",
+    "projects/HCP_Q2/tables/nt:scores/fields.csv",
+    "projects/HCP_Q2/tables/nt:scores/table.csv",
+    "schema/nt:scores/schema.xsd",
     f"{SUBJECT}/xml/subject.xml",
     f"{SUBJECT}/experiments/100307_3T/experiment.xml",
     f"{SCORES}/experiment.xml",
@@ -56,6 +59,7 @@ def test_the_tutorials_answers(mount_point: Path) -> None:
 
 @pytest.mark.parametrize("path", KINDS)
 def test_every_tool_sees_the_same_bytes(path: str, mount_point: Path, tmp_path: Path) -> None:
+    (mount_point / path).read_bytes()  # which runs the search, where it is the result of one
     size = int(shell(f"wc -c < '{path}'", mount_point))
     truth = (mount_point / path).read_bytes()
     assert size == len(truth) > 0
@@ -117,6 +121,20 @@ def test_pandas_reads_the_tables(mount_point: Path) -> None:
     assert len(experiments) == 5 * 144 - 1
     scores = pandas.read_csv(mount_point / SCORES / "scores.csv", index_col="score")["value"]
     assert scores["ER40/ER40_CR"] == 39
+
+
+def test_a_table_of_all_experiments_joins_with_the_others(mount_point: Path) -> None:
+    project = mount_point / "projects/HCP_Q2"
+    scores = pandas.read_csv(project / "tables/nt:scores/table.csv", dtype={"subject": str})
+    assert len(scores) == 143
+    found = dict(zip(scores["subject"], scores["ER40_ER40_CR"]))
+    assert found["100307"] == 39
+    assert set(scores["subject"][scores["NEO_NEOFAC_A"] > 40]) == set(tutorial.AGREEABLE)
+    experiments = pandas.read_csv(project / "experiments.csv")
+    joined = scores.merge(experiments, on=["ID", "label"])
+    assert len(joined) == 143
+    fields = pandas.read_csv(project / "tables/nt:scores/fields.csv")
+    assert set(scores.columns[3:]) < set(fields["id"])
 
 
 def test_r_reads_the_tables(mount_point: Path) -> None:

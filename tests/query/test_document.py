@@ -5,7 +5,7 @@ from __future__ import annotations
 from lxml import etree
 
 from cdbfs.query import documents
-from cdbfs.query.document import XDAT, document
+from cdbfs.query.document import XDAT, document, stored
 from tests.query.recorded import checked, fields, types
 
 
@@ -63,7 +63,7 @@ def test_criteria_come_before_sets_and_null_tests_go_unquoted() -> None:
 
 
 def test_a_search_can_be_named() -> None:
-    root = etree.fromstring(document(checked("SELECT AGE FROM nt:scores"), name="mine", description="My \u00e4ge"))
+    root = etree.fromstring(stored(checked("SELECT AGE FROM nt:scores"), "mine", "My \u00e4ge", ""))
     assert (root.get("ID"), root.get("brief-description")) == ("mine", "My \u00e4ge")
 
 

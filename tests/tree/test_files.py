@@ -52,7 +52,7 @@ def plain_experiments(world: World, project: str) -> list[tuple[str, str, str]]:
 
 
 def test_the_top_level(view: View) -> None:
-    assert set(view.listdir("")) == {".cdbfs", "README.txt", "projects", "search"}
+    assert set(view.listdir("")) == {".cdbfs", "README.txt", "projects", "saved", "schema", "search"}
 
 
 def test_projects_are_those_the_login_may_see(view: View, world: World) -> None:
@@ -66,6 +66,7 @@ def test_a_project(view: View, world: World) -> None:
             "experiments.csv",
             "subjects",
             "subjects.csv",
+            "tables",
             "xml",
         }
 

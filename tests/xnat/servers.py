@@ -125,10 +125,18 @@ def _read(connection: socket.socket) -> Request | None:
         if not received:
             return None
         head += received
-    first, *lines = head.decode("latin-1").split("\r\n\r\n")[0].split("\r\n")
+    above, _, body = head.partition(b"\r\n\r\n")
+    first, *lines = above.decode("latin-1").split("\r\n")
     method, target, _ = first.split(" ")
     pairs = [line.partition(": ") for line in lines]
-    return Request(method, target, {name.lower(): value for name, _, value in pairs})
+    headers = {name.lower(): value for name, _, value in pairs}
+    left = int(headers.get("content-length", "0")) - len(body)
+    while left > 0:  # what is not read when the connection closes resets it, and may take the answer away
+        received = connection.recv(min(left, 4096))
+        if not received:
+            break
+        left -= len(received)
+    return Request(method, target, headers)
 
 
 class Reply(NamedTuple):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,8 +13,10 @@ from cdbfs.config import Settings
 from cdbfs.credentials import Credentials
 from cdbfs.demo import StandIn
 from cdbfs.errors import BrokeOff, CdbfsError, LoginRefused, NotFound, ServerFault, TooLarge
+from cdbfs.xnat import listings
 from cdbfs.xnat.client import Client
 from cdbfs.xnat.listings import EXPERIMENT_COLUMNS, SUBJECT_COLUMNS
+from cdbfs.xnat.models import SavedSearch
 from tests.demo import recordings
 from tests.xnat.servers import Request, Scripted, reply
 
@@ -159,6 +163,67 @@ def test_the_document_of_another_item_is_refused() -> None:
 def test_what_is_no_whole_document_is_refused(document: str) -> None:
     with answering(xml(document)) as (client, _), pytest.raises(ServerFault):
         client.experiment_xml("E")
+
+
+def test_saved_searches_are_listed_stored_shown_and_run(client: Client, stand_in: StandIn) -> None:
+    document = recordings.read("459-saved-put").request_body.encode()
+    client.save_search("my_nt", document)
+    assert client.saved_searches() == [SavedSearch("my_nt", "my nt", "")]
+    assert b'ID="my_nt"' in client.saved_search_xml("my_nt")
+    rows = io.BytesIO()
+    client.saved_search_results("my_nt", rows)
+    assert json.loads(rows.getvalue())["ResultSet"]["totalRecords"] == "12"
+    with pytest.raises(ServerFault if stand_in.dialect == "1.6" else NotFound):
+        client.saved_search_xml("nosuch")
+    with pytest.raises(NotFound):
+        client.saved_search_results("nosuch", rows)
+
+
+def test_saved_searches_as_recorded() -> None:
+    told = [recordings.read(name).body.encode() for name in ("461-saved-list-json", "473-saved-list-empty")]
+    assert [listings.saved_searches(body, "x") for body in told] == [[SavedSearch("my_nt", "my nt", "")], []]
+    twice = b'{"ResultSet":{"Result":[{"id":"a"},{"id":"a","description":"x"},{"id":""},{},{"ID":"b"}]}}'
+    assert listings.saved_searches(twice, "x") == [SavedSearch("a", "", "")]
+    with pytest.raises(ServerFault):
+        listings.saved_searches(b"[]", "x")
+
+
+def test_how_saved_searches_and_schemas_are_asked_for() -> None:
+    schema = xml('<schema xmlns="http://www.w3.org/2001/XMLSchema"/>')
+    answers = (reply(b"{}"), xml("<a ID='a/b'/>"), reply(b""), reply(b"", 404), schema)
+    with answering(*answers) as (client, asked):
+        client.saved_search_results("a/b", io.BytesIO())
+        client.saved_search_xml("a/b")
+        client.save_search("a/b", b"<a/>")
+        client.schema("nt", "more")
+    assert [f"{request.method} {request.target}" for request in asked] == [
+        "GET /data/search/saved/a%2Fb/results?format=json&refresh=true",
+        "GET /data/search/saved/a%2Fb?format=xml",
+        "PUT /data/search/saved/a%2Fb?inbody=true",
+        "GET /schemas/nt/more.xsd",
+        "GET /xapi/schemas/nt/more",
+    ]
+
+
+def test_a_schema_that_is_nowhere_is_told_by_its_first_place() -> None:
+    with answering(reply(b"", 404), reply(b"", 404)) as (client, _), pytest.raises(NotFound, match="/schemas/n/m"):
+        client.schema("n", "m")
+    with answering(xml("<a/>")) as (client, _), pytest.raises(ServerFault, match="is no XML Schema but a"):
+        client.schema("n", "m")
+
+
+@pytest.mark.usefixtures("swept")
+def test_a_search_that_was_not_stored_is_not_stored_twice() -> None:
+    with answering(reply(b"", 503), reply(b"")) as (client, asked), pytest.raises(BrokeOff):
+        client.save_search("a", b"<a/>")
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("name", ["..", ".", "a" * 1001])
+def test_a_type_that_no_address_can_name_is_not_asked_for(name: str) -> None:
+    with answering() as (client, asked), pytest.raises(ServerFault, match="which no address can name"):
+        client.search_fields(name)
+    assert asked == []
 
 
 @pytest.mark.usefixtures("swept")

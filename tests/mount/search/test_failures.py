@@ -288,10 +288,11 @@ NO_COLUMN = json.dumps(
     ids=["column", "fewer", "more", "uncounted", "cut", "half", "list", "nothing", "bytes", "blank"],
 )
 def test_an_answer_that_is_not_what_was_asked_for(body: bytes, reason: str, tmp_path: Path) -> None:
-    left = [body, body, body]
-    with mount_of(tmp_path, lambda: [left.pop() if left else WHOLE]) as mount:
+    answers = [body]
+    with mount_of(tmp_path, lambda: answers) as mount:
         here = Shelf(mount, StandIn(SMALL.data), tmp_path / "cache-search")
         here.write("x.sql", QUERY)
         told(here, "EIO", reason)
+        answers[0] = WHOLE
         assert here.read("x.csv").splitlines() == LINES
         mended(here, 2)
