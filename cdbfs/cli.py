@@ -32,6 +32,7 @@ from cdbfs.runtime import Runtime, shelf_directory
 from cdbfs.store.disk import make_private
 from cdbfs.tree import names
 from cdbfs.tree.saved import SAVED
+from cdbfs.tree.search import SEARCH
 from cdbfs.xnat.client import Client
 
 START_SECONDS = 30.0
@@ -210,18 +211,20 @@ def fields(type_name: str | None, server: str | None, options: tuple[str, ...]) 
 def save(name: str, server: str | None, options: tuple[str, ...], shared: bool, replace: bool) -> None:
     """Store the query NAME of search/ on the server, and tell where saved/ has it.
 
-    NAME is as in search/, with directories, with or without .sql or .xml. Only you can see and run the stored
-    search, unless it is --shared. Saving a query again replaces what was stored of it, and nothing of anybody
-    else's. What a server cannot hold of a query, such as ORDER BY and LIMIT, is told.
+    NAME is as in search/, with directories, with or without .sql or .xml; a path into the search/ of a mount is
+    understood as well. Only you can see and run the stored search, unless it is --shared. Saving a query again
+    replaces what was stored of it, and nothing of anybody else's. What a server cannot hold of a query, such as
+    ORDER BY and LIMIT, is left out, and told.
     """
     with _told(), _client(server, options) as (client, settings):
         owner = saving.Owner(client.session.user, shared)
         shelf = Shelf(shelf_directory(settings, owner.user), settings.umask)
-        search = saving.to_be_stored(*saving.find(shelf, name), owner, Catalog(client))
+        search = saving.to_be_stored(*saving.find(shelf, name, SEARCH), owner, Catalog(client))
         saving.save(search, owner, client, replace=replace)
         for line in search.left_out:
             click.echo(f"cdbfs: {line}", err=True)
-        click.echo(f"{SAVED}/{names.fit(names.encode(search.id))}")
+        for_all = " (everybody on the server may run it)" if shared else ""
+        click.echo(f"{SAVED}/{names.fit(names.encode(search.id))}{for_all}")
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -125,8 +126,7 @@ def serve(server: StandIn, show: Show) -> None:
     with _listening(server, show) as login:
         show.tell(f"A stand-in ConnectomeDB listens at {server.url}")
         show.tell(show.about)
-        login_text = f"CDBFS_USER={login.user} CDBFS_PASSWORD={login.password}"
-        show.tell(f"Mount it:  {login_text} {show.program} mount {server.url} DIR")
+        show.tell(f"Mount it:  {_variables(login)} {show.program} mount {server.url} DIR")
         show.tell("Ctrl-C ends it.")
         threading.Event().wait()
 
@@ -142,11 +142,24 @@ def mount(server: StandIn, show: Show, directory: str | None) -> None:
         show.tell(f"A stand-in ConnectomeDB is mounted on {show.title(point)}")
         show.tell(show.about)
         _give_tour(server, point, show)
-        show.tell(f"\nLook around in another terminal:  {show.title('cd ' + point)}")
-        show.tell(
-            f"README.txt there says what is where. To end it: Ctrl-C here, or  {show.program} umount {point}"
-        )
+        show.tell(f"\nLook around in another terminal:  {show.title('cd ' + shlex.quote(point))}")
+        show.tell("README.txt there says what is where.")
+        show.tell(f"{show.program} search, fields and save work with it once you have pasted this line there:")
+        search_dir = shlex.quote(str(_search_dir(scratch)))
+        line = f"export CDBFS_SERVER={server.url} {_variables(login)} CDBFS_SEARCH_DIR={search_dir}"
+        show.tell(show.title(line))
+        show.tell("The demo's end removes the queries that you wrote in search/, too: copy what you want to keep.")
+        show.tell(f"To end it: Ctrl-C here, or  {show.program} umount {shlex.quote(point)}")
         child.process.wait()
+
+
+def _variables(login: Credentials) -> str:
+    """The login as a shell takes it."""
+    return f"CDBFS_USER={shlex.quote(login.user)} CDBFS_PASSWORD={shlex.quote(login.password)}"
+
+
+def _search_dir(scratch: Path) -> Path:
+    return scratch / "search"
 
 
 @contextmanager
@@ -176,7 +189,7 @@ def _upwards(path: str) -> list[str]:
 @contextmanager
 def _mounted(url: str, point: str, login: Credentials, scratch: Path) -> Iterator[background.Child]:
     """A mount in a child that ends with this block, or with this process."""
-    arguments = [f"-ocache_dir={scratch}", f"-osearch_dir={scratch}/search", "--", url, point]
+    arguments = [f"-ocache_dir={scratch}", f"-osearch_dir={_search_dir(scratch)}", "--", url, point]
     child = background.start(arguments, login, scratch / "log", START_SECONDS)
     try:
         yield child

@@ -96,6 +96,37 @@ def test_a_directory_of_the_users_stays(tmp_path: Path) -> None:
         assert os.listdir(tmp_path / "here") == []
 
 
+def test_its_last_words_give_another_terminal_what_the_commands_need(tmp_path: Path) -> None:
+    (tmp_path / "other terminal").mkdir()
+    with demo(str(tmp_path / "my data"), scratch=tmp_path / "other terminal", until="To end it") as (_, printed):
+        assert "removes the queries that you wrote in search/, too" in printed
+        (line,) = (line for line in printed.splitlines() if line.startswith("export CDBFS_SERVER="))
+        commands = (
+            "fields nt:scores | head -n 1",
+            "search search/agreeable.sql",
+            "save agreeable",
+            "save --replace search/agreeable.sql",
+            'save --replace "$PWD/search/agreeable.sql"',
+        )
+        typed = "\n".join(f"'{sys.executable}' -m cdbfs {command}" for command in commands)
+        done = subprocess.run(
+            ["bash", "-e", "-c", f"{line}\n{typed}\ncat saved/mylogin_agreeable/result.csv"],
+            cwd=tmp_path / "my data",
+            env={**environment(), "PYTHONPATH": os.getcwd()},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        lines = done.stdout.splitlines()
+        assert done.stderr == ""
+        assert lines[0] == "id,header,type,description,path"
+        result = lines[1:7]
+        assert (result[0], len(result)) == ("subject,NEO_NEOFAC_A", 1 + len(tutorial.AGREEABLE))
+        assert lines[7:10] == ["saved/mylogin_agreeable"] * 3
+        assert sorted(lines[10:]) == sorted(result)
+
+
 def test_without_a_directory_it_makes_one(tmp_path: Path) -> None:
     with demo("--subjects=3", scratch=tmp_path, until="To end it") as (running, printed):
         point = Path(printed.partition("is mounted on ")[2].partition("\n")[0])

@@ -37,7 +37,7 @@ def check(query: Query, types: Sequence[str], fields_of: FieldsOf) -> Search:
         for field, key in zip(sorted_by, query.order)
     )
     layout = Layout(asked, outputs, len(asked) - len(needed), kept, order, query.limit)
-    return Search(names.root.type, _where(query, names), layout)
+    return Search(names.root.type, _where(query, names), layout, query.project)
 
 
 def _outputs(query: Query, names: Names) -> tuple[Output, ...]:
@@ -60,7 +60,7 @@ def _outputs(query: Query, names: Names) -> tuple[Output, ...]:
 def _everything(query: Query, names: Names) -> Iterable[Output]:
     """``*``: the subject, and what the type lists."""
     root = names.root
-    if root.type not in (known.SUBJECT_TYPE, known.PROJECT_TYPE):
+    if root.type != known.PROJECT_TYPE:
         yield Output(names.subject(query.type), SUBJECT)
     for field in root.everything():
         yield Output(field, field.id)

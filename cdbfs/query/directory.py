@@ -2,7 +2,8 @@
 
 Used by mount/. What becomes of a query is seen here: it is saved by a flush, by a rename to its name, by a touch,
 and given up by being removed. Results are never written; removing one forgets it; moving one away is left to mv,
-which then copies it (EXDEV). What the system refuses is raised as OSError, what is refused here as NotPermitted.
+which then copies it (EXDEV). A file of the user's that has a result's name when its query comes is kept as x.csv~.
+What the system refuses is raised as OSError, what is refused here as NotPermitted.
 
 Threads: any.
 """
@@ -16,7 +17,7 @@ import time
 
 from cdbfs.caller import Caller
 from cdbfs.errors import NotPermitted
-from cdbfs.query.queries import Queries, is_query
+from cdbfs.query.queries import ERROR, RESULT, Queries, is_query
 
 UTIME_NOW, UTIME_OMIT = (1 << 30) - 1, (1 << 30) - 2
 """Times that mean the present moment, and no change (utimensat(2); libfuse hands them on, with no seconds)."""
@@ -40,6 +41,7 @@ class SearchDirectory:
         """A file was written and closed: wait for the result, if it is a query."""
         if is_query(path):
             self._queries.saved(path, caller)
+            self._make_way(path)
 
     def truncate(self, path: str, length: int) -> None:
         self._not_of_a_query(path)
@@ -47,16 +49,15 @@ class SearchDirectory:
         self._changed(path)
 
     def unlink(self, path: str) -> None:
-        """Remove a file; of a result or error, forget it, and what may lie below it."""
+        """Remove a file; of a result or error, forget it."""
         query = self._queries.of(path)
-        if query is None:
-            self._shelf.unlink(path)
-            if is_query(path):
-                self._queries.gone(path)
+        if query is not None:
+            self._make_way(query.path)
+            self._queries.drop(query, path)
             return
-        self._queries.drop(query, path)
-        with contextlib.suppress(FileNotFoundError, IsADirectoryError):
-            self._shelf.unlink(path)
+        self._shelf.unlink(path)
+        if is_query(path):
+            self._queries.gone(path)
 
     def link(self, path: str, new: str) -> None:
         self._not_of_a_query(path, new)
@@ -126,6 +127,18 @@ class SearchDirectory:
     def _changed(self, path: str) -> None:
         if is_query(path):
             self._queries.saved(path)
+            self._make_way(path)
+
+    def _make_way(self, path: str) -> None:
+        """Rename files of the user's own that a query's result and error hide; one that is the same goes."""
+        stem = os.path.splitext(path)[0]
+        for hidden in (stem + RESULT, stem + ERROR):
+            with contextlib.suppress(OSError):
+                self._shelf.stat(hidden)
+                if self._queries.is_copy(hidden):
+                    self._shelf.unlink(hidden)
+                else:
+                    self._shelf.set_aside(hidden)
 
     def _not_of_a_query(self, *paths: str) -> None:
         for path in paths:

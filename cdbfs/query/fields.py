@@ -118,7 +118,7 @@ def nearest(name: str, among: Sequence[str]) -> list[str]:
     return [known[upper] for upper in dict.fromkeys([*holding[:2], *near])][:3]
 
 
-def unknown(what: str, name: str, near: Sequence[str], place: Place) -> QueryError:
+def unknown(what: str, name: str, near: Sequence[str], place: Place, whose: str = "") -> QueryError:
     shown = name if len(name) <= 100 else f"{name[:100]}..."
     hint = f"; there are {', '.join(near)}" if len(near) > 1 else f"; did you mean {near[0]}?" if near else ""
-    return QueryError(f"{what} {shown}{hint}", place)
+    return QueryError(f"{what} {shown}{whose}{hint}", place)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from cdbfs.errors import NotFound, QueryError
 from cdbfs.query import fields as known
-from cdbfs.query.fields import Fields, FieldsOf, type_named, unknown
+from cdbfs.query.fields import Fields, FieldsOf, nearest, type_named, unknown
 from cdbfs.query.model import SUBJECT, Field, Place, Query, is_project
 from cdbfs.xnat.models import SearchField
 
@@ -49,10 +49,31 @@ class Names:
         owner, name = self._split(field)
         found = owner.find(name)
         if found is None:
-            raise unknown(f"{owner.type} has no field", name, owner.near(name), field.place)
+            raise self._no_field(owner, name, field.place)
         if found.requires_value and "=" not in found.id:
             raise QueryError(f'{found.id} is a family of fields; name one as "{found.id}=VALUE"', field.place)
         return found
+
+    def _no_field(self, owner: Fields, name: str, place: Place) -> QueryError:
+        """What is said of a name that a type has not: our own name first, then what it or the subject has."""
+        what = f"{owner.type} has no field"
+        if self.root.type != known.PROJECT_TYPE:
+            if name.lower() == SUBJECT:
+                return QueryError(f"{what} {name}; {SUBJECT} stands alone, without a type or quotes", place)
+            if nearest(name, [SUBJECT]):
+                return unknown(what, name, [SUBJECT, *map(_written, owner.near(name))][:3], place)
+        ids = {field_id: _written(field_id) for field_id in owner.by_id}
+        if owner is self.root and known.SUBJECT_TYPE in self._types and owner.type != known.PROJECT_TYPE:
+            subject = self.fields(Field(known.SUBJECT_TYPE, place))
+            found = subject.find(name)
+            if found is not None:
+                path = _written(found.id, f"{subject.type}.")
+                return unknown(what, name, [], place, f"; {subject.type} has one: {path}")
+            own = {field_id.upper() for field_id in ids}
+            for field_id in subject.by_id:
+                if field_id.upper() not in own:
+                    ids[field_id] = _written(field_id, f"{subject.type}.")
+        return unknown(what, name, [ids[near] for near in nearest(name, list(ids))], place)
 
     def subject(self, field: Field) -> SearchField:
         """The subject's label: in the project searched if one is, else the owner's."""
@@ -72,6 +93,12 @@ class Names:
         if known.PROJECT_TYPE in (self.root.type, qualified[1]):
             raise QueryError(f"XNAT joins {known.PROJECT_TYPE} with no other type", field.place)
         return self.fields(Field(qualified[1], field.place)), qualified[2]
+
+
+def _written(field_id: str, type_name: str = "") -> str:
+    """A field as a query names it."""
+    whole = f"{type_name}{field_id}"
+    return whole if re.fullmatch(r"\w+", field_id) else f'"{whole}"'
 
 
 def checked(text: str, place: Place) -> str:

@@ -65,6 +65,15 @@ _WORDS = {
     "SEMICOLON": "a semicolon",
     "$END": "the end",
 }
+_FUNCTIONS = (
+    *("COUNT", "SUM", "AVG", "MIN", "MAX", "MEDIAN", "STDDEV", "VARIANCE", "ABS", "ROUND", "CAST", "COALESCE"),
+    *("NULLIF", "CONCAT", "LENGTH", "LOWER", "UPPER", "TRIM", "SUBSTR", "SUBSTRING", "EXTRACT", "EXISTS", "ANY"),
+)
+_BEFORE_COLUMNS = ("DISTINCT", "ALL", "TOP", "CASE")
+_JOINS = ("JOIN", "INNER", "LEFT", "RIGHT", "FULL", "CROSS", "NATURAL")
+_OTHER_CLAUSES = ("HAVING", "UNION", "INTERSECT", "EXCEPT", "OFFSET", "FETCH", "WITH")
+_CLAUSES = {"GROUP": "GROUP BY", **dict.fromkeys(_JOINS, "JOIN"), **{word: word for word in _OTHER_CLAUSES}}
+"""Words of SQL's that are none of this language's; they may be names all the same."""
 
 
 def parse(text: str) -> Query:
@@ -231,15 +240,14 @@ def _with_project(query: Query) -> Query:
             named.append(part)
         elif part is not None:
             rest.append(part)
-    for one in comparisons(And(tuple(rest))):
-        if is_project(one.field):
-            raise QueryError(
-                "project stands beside all other conditions, joined by AND: project = 'P'", one.field.place
-            )
+    inner = [one.field.place for one in comparisons(And(tuple(rest))) if is_project(one.field)]
+    if len(named) + len(inner) > 1:
+        place = named[1].field.place if len(named) > 1 else inner[0]
+        raise QueryError("a query has at most one project: project = 'P' stands once", place)
+    if inner:
+        raise QueryError("project stands beside all other conditions, joined by AND: project = 'P'", inner[0])
     if not named:
         return query
-    if len(named) > 1:
-        raise QueryError("one query searches one project: project = 'P' can stand once", named[1].field.place)
     if named[0].operator != "=":
         raise QueryError("project takes = only: project = 'P'", named[0].field.place)
     condition = rest[0] if len(rest) == 1 else And(tuple(rest)) if rest else None
@@ -257,10 +265,37 @@ def _explained(error: UnexpectedInput, text: str) -> QueryError:
         return QueryError(f"{error.char!r} is not understood here; {_words(error.allowed)} is expected", place)
     if not isinstance(error, UnexpectedToken):
         return QueryError("this is not understood", place)
+    other = _other_sql(error, text)
+    if other is not None:
+        return other
     expected = _words(error.accepts)
     if error.token.type == "$END":
         return QueryError(f"the query ends where {expected} is expected", _end(text))
     return QueryError(f"{_short(error.token)} stands where {expected} is expected{_hint(error)}", place)
+
+
+def _other_sql(error: UnexpectedToken, text: str) -> QueryError | None:
+    """What is said of a word of SQL's that this language has not; None if that is not what is wrong."""
+    token = error.token
+    stack = error.interactive_parser.parser_state.value_stack if error.interactive_parser else []
+    before = stack[-1] if stack and isinstance(stack[-1], Token) else None
+    word = token.upper()
+    after = text[token.end_pos or 0 :].lstrip()
+    if token.type == "NAME" and (word in _CLAUSES or (word in _FUNCTIONS and after.startswith("("))):
+        return _none_here(_CLAUSES.get(word, word), token)
+    if before is not None and before.type == "NAME":
+        name = before.upper()
+        if name in _BEFORE_COLUMNS or (name in _FUNCTIONS and token.type == "LPAR"):
+            return _none_here(name, before)
+    if token.type == "LPAR" and after[:6].upper() == "SELECT":
+        return _none_here("sub-select", token)
+    if token.type == "SELECT" and before is not None and before.type == "LPAR":
+        return _none_here("sub-select", token)
+    return None
+
+
+def _none_here(what: str, token: Token) -> QueryError:
+    return QueryError(f"there is no {what} here", _place(token))
 
 
 def _hint(error: UnexpectedToken) -> str:

@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from cachetools import LRUCache
 
@@ -36,8 +36,9 @@ RESULT, ERROR = ".csv", ".error"
 SUFFIXES = (".sql", ".xml")
 LONGEST_NAME = 255
 """Bytes."""
-MEANING = b"cdbfs 1\0"
+MEANING = b"cdbfs 2\0"
 """Part of every key; another number when queries come to mean something else."""
+BLOCK = 2**20
 MOST_DIGESTS = 20_000
 AWAY_SECONDS = 1.0
 """How long who waits for a result bears its query being gone, or empty: editors save in such steps."""
@@ -85,12 +86,15 @@ class Queries:
             return Query(found[0].path, found[0].found, found[1].path)
         return found[0] if found else None
 
+    def hidden(self, directory: str, names: list[str]) -> list[str]:
+        """Those of the `names` in a directory that belong to results or errors, though files have them."""
+        return [name for name in names if self.of(_join(directory, name)) is not None]
+
     def virtual(self, directory: str, names: list[str]) -> Iterator[str]:
         """The names of results and errors that a directory with these `names` has besides."""
         stems = dict.fromkeys(os.path.splitext(name)[0] for name in names if is_query(name))
         for stem in stems:
-            path = f"{directory}/{stem}" if directory else stem
-            query = self.of(path + RESULT)
+            query = self.of(_join(directory, stem) + RESULT)
             if query is not None and self.has_result(query):
                 yield from _listable(stem + RESULT)
                 if self.reason(query) is not None:
@@ -162,6 +166,23 @@ class Queries:
     def gone(self, path: str) -> None:
         """A query was removed or renamed."""
         self.runs.leave(self._prefix + os.path.splitext(path)[0] + RESULT)
+
+    def is_copy(self, path: str) -> bool:
+        """Whether a file of the user's has the bytes of the result, or error, that hides it. Raises OSError."""
+        query = self.of(path)
+        if query is None or not stat.S_ISREG(self.shelf.stat(path).st_mode):
+            return False
+        with open(self.shelf.open(path, os.O_RDONLY), "rb") as file:
+            if path.endswith(ERROR):
+                reason = self.reason(query)
+                return reason is not None and file.read(MOST_BYTES) == error_text(reason[0])
+            result = None if query.rival else self.runs.kept_open(self._known_key(query))
+            if result is None:
+                return False
+            try:
+                return _alike(file, result)
+            finally:
+                result.close()
 
     def drop(self, query: Query, path: str) -> None:
         """Forget the result; where `path` is that of the error, also why there is none.
@@ -239,6 +260,21 @@ class Queries:
 
     def _make(self, text: bytes, out: TextIO, stop: Stop) -> None:
         run(prepare(text, self._catalog), self._client, self.runs.workspace, out, stop)
+
+
+def _join(directory: str, name: str) -> str:
+    return f"{directory}/{name}" if directory else name
+
+
+def error_text(error: CdbfsError) -> bytes:
+    """x.error"""
+    return f"{error}\n".encode("utf-8", "backslashreplace")
+
+
+def _alike(file: BinaryIO, result: OnDisk) -> bool:
+    if os.fstat(file.fileno()).st_size != result.size:
+        return False
+    return all(file.read(BLOCK) == result.read(BLOCK, start) for start in range(0, result.size, BLOCK))
 
 
 def is_query(path: str) -> bool:

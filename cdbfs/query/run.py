@@ -1,6 +1,7 @@
 """A query's text, run on a server: read, checked, asked, written as CSV.
 
-Used by the command `cdbfs search`, and by shelf for queries in a mount. A wrong query costs no search.
+Used by the command `cdbfs search`, and by shelf for queries in a mount. A wrong query costs no search,
+but for a project that there is not: only the list of projects tells, which is asked for where nothing was found.
 
 Threads: plain functions.
 """
@@ -18,11 +19,14 @@ from cdbfs.query import documents
 from cdbfs.query.catalog import Catalog
 from cdbfs.query.check import check
 from cdbfs.query.document import document
+from cdbfs.query.fields import nearest, unknown
+from cdbfs.query.model import Value
 from cdbfs.query.parse import LONGEST, parse
 from cdbfs.query.result import write_csv
 from cdbfs.query.search import Layout, Search
 from cdbfs.xnat.client import Client
 from cdbfs.xnat.deadline import Stop
+from cdbfs.xnat.searches import Answer
 
 MOST_BYTES = 4 * LONGEST
 """Of a query's file."""
@@ -39,6 +43,8 @@ class Prepared:
     layout: Layout
     refresh: bool = False
     """Whether the server is to be told not to answer with rows that it keeps."""
+    project: Value | None = None
+    """The one searched in, where it may be a wrong one."""
 
 
 def prepare(query: bytes, catalog: Catalog) -> Prepared:
@@ -48,7 +54,8 @@ def prepare(query: bytes, catalog: Catalog) -> Prepared:
     if is_document(query):
         found = documents.check(query, catalog.types(), catalog.fields)
         return Prepared(found.type, query, found.layout, refresh=not found.id.startswith("@"))
-    return prepared(search_of(query, catalog))
+    search = search_of(query, catalog)
+    return prepared(search, search.project)
 
 
 def is_document(query: bytes) -> bool:
@@ -66,9 +73,9 @@ def search_of(query: bytes, catalog: Catalog) -> Search:
     return check(parse(text), catalog.types(), catalog.fields)
 
 
-def prepared(search: Search) -> Prepared:
+def prepared(search: Search, project: Value | None = None) -> Prepared:
     """A search that was checked, to be run."""
-    return Prepared(search.type, document(search), search.layout)
+    return Prepared(search.type, document(search), search.layout, project=project)
 
 
 def run(query: Prepared, client: Client, workspace: Path, out: TextIO, stop: Stop | None = None) -> int:
@@ -84,4 +91,15 @@ def run(query: Prepared, client: Client, workspace: Path, out: TextIO, stop: Sto
             if _LIKE_AN_ATTACK.search(query.document):
                 raise ServerFault(f"{error}; XNAT refuses texts that look like SQL, as 'drop ' does") from None
             raise
-        return write_csv(answer, query.layout, out, workspace)
+        written = write_csv(answer, query.layout, out, workspace)
+        if query.project is not None and not written and next(Answer(answer).rows(), None) is None:
+            check_project(query.project, client)
+        return written
+
+
+def check_project(project: Value, client: Client) -> None:
+    """Raises QueryError for a project that the server does not list to this login."""
+    listed = [known.ID for known in client.projects()]
+    if project.text not in listed:
+        near = nearest(project.text, listed)
+        raise unknown("there is no project", project.text, near, project.place, " that this login may see")

@@ -104,6 +104,10 @@ class Runs:
         """The last good result."""
         return self._results.find(key)
 
+    def kept_open(self, key: str) -> OnDisk | None:
+        """The last good result, open."""
+        return self._results.open(key)
+
     def failure(self, key: str) -> Failure | None:
         """Why the last search failed, if it did."""
         with self._lock:
@@ -198,11 +202,11 @@ class Runs:
             return run is not None and run.awaited
 
     def _is_due(self, key: str, found: OnDisk) -> bool:
-        """Whether a result is too old, or of a clock that was set back, and no search failed just now."""
+        """Whether a result is too old, or of a clock that was set back, or its renewal failed a while ago."""
         now = self._wall_clock()
         failed = self.failure(key)
-        if failed is not None and now - failed.when < self._retry_pause * 10**9:
-            return False
+        if failed is not None:
+            return now - failed.when >= self._retry_pause * 10**9
         return not -SKEW < now - found.mtime < self._ttl * 10**9
 
     def _start(self, run: Run) -> None:

@@ -19,10 +19,10 @@ from cdbfs.errors import AccessRefused, CdbfsError, NotFound, QueryError, Server
 from cdbfs.query import documents
 from cdbfs.query.catalog import Catalog
 from cdbfs.query.document import stored
-from cdbfs.query.model import Place
+from cdbfs.query.model import Place, Value
 from cdbfs.query.names import checked
 from cdbfs.query.queries import SUFFIXES, is_query
-from cdbfs.query.run import MOST_BYTES, is_document, prepare, search_of
+from cdbfs.query.run import MOST_BYTES, check_project, is_document, prepare, search_of
 from cdbfs.query.search import Search
 from cdbfs.query.shelf import Shelf
 from cdbfs.xnat import xml
@@ -50,17 +50,32 @@ class Stored:
     document: bytes
     left_out: tuple[str, ...]
     """What the server cannot hold, a line each."""
+    project: Value | None = None
+    """The one searched in."""
 
 
-def find(shelf: Shelf, name: str) -> tuple[str, bytes]:
+def find(shelf: Shelf, name: str, shown_as: str) -> tuple[str, bytes]:
     """The name of a query of the shelf, without its suffix, and its text. Raises CdbfsError or OSError.
 
-    `name` may have directories, and the suffix.
+    `name` may have directories, and the suffix. Where there is none of that name it may lead there through a
+    mount, whose directory `shown_as` the shelf is: what stands behind the first one of that name is taken.
     """
-    steps = [step for step in name.split("/") if step != "."]
-    if "" in steps or ".." in steps:
+    paths = [path for each in (name, f"/{name}".partition(f"/{shown_as}/")[2]) if (path := _path(each))]
+    if not paths:
         raise CdbfsError(f"{name} is no name in {shelf.root}")
-    path = "/".join(steps)
+    for path in paths:
+        if (found := _found(shelf, path)) is not None:
+            return found
+    raise NotFound(f"there is no query {name} in {shelf.root}")
+
+
+def _path(name: str) -> str | None:
+    """`name` as a path in the shelf; None where it is none, or leads elsewhere."""
+    steps = [step for step in name.split("/") if step != "."]
+    return None if "" in steps or ".." in steps else "/".join(steps)
+
+
+def _found(shelf: Shelf, path: str) -> tuple[str, bytes] | None:
     stem = os.path.splitext(path)[0] if path.endswith(SUFFIXES) else path
     found = {
         each: text for each in (stem + suffix for suffix in SUFFIXES) if (text := _text(shelf, each)) is not None
@@ -68,9 +83,7 @@ def find(shelf: Shelf, name: str) -> tuple[str, bytes]:
     if len(found) == 2 and path not in found:
         raise CdbfsError(f"{' and '.join(found)} are both in {shelf.root}: say which")
     text = found.get(path) if path.endswith(SUFFIXES) else next(iter(found.values()), None)
-    if text is None:
-        raise NotFound(f"there is no query {name} in {shelf.root}")
-    return stem, text
+    return None if text is None else (stem, text)
 
 
 def _text(shelf: Shelf, path: str) -> bytes | None:
@@ -99,7 +112,9 @@ def to_be_stored(name: str, query: bytes, owner: Owner, catalog: Catalog) -> Sto
             "meet the condition, and a stored search would find the others, too"
         )
     document = stored(search, search_id, name, f"stored by cdbfs from {name}.sql"[:LONGEST_ID])
-    return Stored(search_id, name, _owned(document, search_id, name, owner), tuple(_left_out(search)))
+    return Stored(
+        search_id, name, _owned(document, search_id, name, owner), tuple(_left_out(search)), search.project
+    )
 
 
 def _left_out(search: Search) -> list[str]:
@@ -128,8 +143,12 @@ def _owned(document: bytes, search_id: str, name: str, owner: Owner) -> bytes:
 def save(search: Stored, owner: Owner, client: Client, *, replace: bool) -> None:
     """Store it. Raises CdbfsError where there is another one of that ID already, and what the requests raise.
 
+    QueryError where the project is none that the server lists to this login.
+
     One's own of the same name is replaced; with `replace`, each that is one's own.
     """
+    if search.project is not None:
+        check_project(search.project, client)
     if search.id in {known.ID for known in client.saved_searches()}:
         _check_replaceable(search, owner, client, replace=replace)
     try:

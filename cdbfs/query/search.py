@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Union
 
+from cdbfs.query.model import Value
 from cdbfs.xnat.models import SearchField
 
 
@@ -75,3 +76,5 @@ class Search:
     type: str
     where: CriteriaSet | None
     layout: Layout
+    project: Value | None = None
+    """The one searched in; `where` has it, too."""

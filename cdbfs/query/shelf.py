@@ -32,6 +32,8 @@ STEP = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 OPENED = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 """Added to every open: nothing that lies there may lead elsewhere, or make us wait."""
 PASSED_ON = os.O_ACCMODE | os.O_APPEND | os.O_TRUNC | os.O_EXCL | os.O_SYNC | os.O_DSYNC
+RENAME_NOREPLACE = 1
+MOST_ASIDE = 1000
 HIDDEN = ".fuse_hidden"
 """How libfuse names a file that was removed while it is open; it is not listed."""
 NOT_EMPTY = (codes.ENOTEMPTY, codes.EEXIST)
@@ -126,6 +128,15 @@ class Shelf:
             if _renameat2(from_dir, os.fsencode(name), to_dir, os.fsencode(new_name), flags):
                 number = ctypes.get_errno()
                 raise OSError(number, os.strerror(number))
+
+    def set_aside(self, path: str) -> None:
+        """Rename what has that name to the first of x~, x~2, x~3 that is free."""
+        for number in range(1, MOST_ASIDE):
+            try:
+                self.rename(path, f"{path}~{number if number > 1 else ''}", RENAME_NOREPLACE)
+                return
+            except FileExistsError:
+                continue
 
     def mkdir(self, path: str, mode: int) -> None:
         with self._at(path) as (directory, name):

@@ -1,7 +1,8 @@
 """Listings in memory: fresh for a while, then served as they are while one request refreshes them.
 
-Used by tree/, which hands in the function that fetches and builds one. A listing that the server refuses
-(401, 403, 404) is withheld; one that cannot be refreshed for another reason goes on being served.
+Used by tree/, which hands in the function that fetches and builds one. Who must have a younger one waits for that
+request. A listing that the server refuses (401, 403, 404) is withheld; one that cannot be refreshed for another
+reason goes on being served.
 
 Threads: any. `_lock` guards the table; fetching happens in Flight's workers without it.
 """
@@ -18,7 +19,7 @@ from typing import Any, Callable, TypeVar
 from cachetools import LRUCache
 
 from cdbfs.caller import Caller
-from cdbfs.errors import AccessRefused, NotFound, ours
+from cdbfs.errors import AccessRefused, CdbfsError, Interrupted, NotFound, ours
 from cdbfs.events import Journal
 from cdbfs.store.flight import Flight
 
@@ -28,8 +29,8 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class _Kept:
     value: Any
-    fetched: float
-    """When (on the clock) it came."""
+    asked: float
+    """When (on the clock) it came, or since then could not be had anew."""
     due: float
     """When (on the clock) it is to be refreshed."""
 
@@ -63,34 +64,58 @@ class Listings:
     ) -> T:
         """The listing `key`: kept, if not for over `longest` seconds; else fetched.
 
-        Raises what `fetch` raises, and what Flight.run does.
+        One that is older is served only where it cannot be had anew, or not in time, and then for `longest`
+        seconds before that is tried again. Raises what `fetch` raises, and what Flight.run does.
         """
         with self._lock:
             kept = self._kept.get(key)
-        if kept is None or self._clock() - kept.fetched > longest:
-            return self._flight.run(key, lambda: self._fetch(key, fetch), caller, what)
+        if kept is None:
+            return self._flight.run(key, lambda: self._fetch(key, fetch, None), caller, what)
+        if self._clock() - kept.asked > longest:
+            return self._renewed(key, fetch, caller, what, kept)
         if self._clock() >= kept.due:
-            self._flight.start(key, lambda: self._refresh(key, fetch, what))
+            self._flight.start(key, lambda: self._refresh(key, fetch, what, kept))
         value: T = kept.value
         return value
 
-    def _fetch(self, key: Hashable, fetch: Callable[[], T]) -> T:
+    def _renewed(self, key: Hashable, fetch: Callable[[], T], caller: Caller, what: str, kept: _Kept) -> T:
+        """In place of `kept`; itself where there is none."""
+        try:
+            return self._flight.run(key, lambda: self._refresh(key, fetch, what, kept), caller, what)
+        except (AccessRefused, NotFound, Interrupted):
+            raise
+        except CdbfsError as error:
+            self._after_failure(key, error, what, kept)
+        value: T = kept.value
+        return value
+
+    def _fetch(self, key: Hashable, fetch: Callable[[], T], kept: _Kept | None) -> T:
+        """From the server, unless another run came between the caller's look, which found `kept`, and this one."""
+        with self._lock:
+            present = self._kept.get(key)
+        if present is not None and present is not kept:
+            found: T = present.value
+            return found
         value = fetch()
         with self._lock:
             now = self._clock()
             self._kept[key] = _Kept(value, now, now + self._ttl)
         return value
 
-    def _refresh(self, key: Hashable, fetch: Callable[[], T], what: str) -> T:
+    def _refresh(self, key: Hashable, fetch: Callable[[], T], what: str, kept: _Kept) -> T:
         try:
-            return self._fetch(key, fetch)
+            return self._fetch(key, fetch, kept)
         except Exception as error:
-            self._journal.record(ours(error), what)
-            self._after_failure(key, error)
+            self._after_failure(key, error, what, kept)
             raise
 
-    def _after_failure(self, key: Hashable, error: Exception) -> None:
+    def _after_failure(self, key: Hashable, error: Exception, what: str, kept: _Kept) -> None:
+        """`kept` goes on being served, or is gone where the server refused. Told once, whoever comes with it."""
         with self._lock:
-            kept = self._kept.pop(key, None)
-            if kept is not None and not isinstance(error, (AccessRefused, NotFound)):
-                self._kept[key] = replace(kept, due=self._clock() + self._retry_pause)
+            if self._kept.get(key) is not kept:
+                return
+            del self._kept[key]
+            if not isinstance(error, (AccessRefused, NotFound)):
+                now = self._clock()
+                self._kept[key] = replace(kept, asked=now, due=now + self._retry_pause)
+        self._journal.record(ours(error), what)

@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from cdbfs.caller import Caller
 from cdbfs.errors import NoSuchName
 from cdbfs.query.runs import Job
-from cdbfs.tree.nodes import Directory, Entry, Kind, Made, Node
+from cdbfs.tree.nodes import Content, Directory, Entry, Kind, Made, Node
 from cdbfs.tree.source import Source
 from cdbfs.tree.standing import StandingResult
 
 SAVED = "saved"
 """The directory's name in the mount."""
-NEWS_SECONDS = 5.0
-"""A name that a list of over so many seconds ago lacks is looked for in a new one: it may be of a `cdbfs save`."""
 DOCUMENT, RESULT = "query.xml", "result.csv"
 
 
@@ -37,8 +35,6 @@ class SavedSearches(Directory):
 
     def child(self, name: str, caller: Caller) -> Node:
         search = self.source.saved_searches(caller).get(name)
-        if search is None and not name.startswith("."):  # as programs look for that never are there
-            search = self.source.saved_searches(caller, NEWS_SECONDS).get(name)
         if search is None:
             raise NoSuchName(name)
         return SavedSearchDirectory(self.source, name, search.ID)
@@ -61,15 +57,18 @@ class SavedSearchDirectory(Directory):
 
     def child(self, name: str, caller: Caller) -> Node:
         if name == DOCUMENT:
-            return Made(lambda caller: self.source.saved_search_xml(self.search_id, caller))
+            return Made(self._document)
         if name != RESULT:
             raise NoSuchName(name)
-        document = self.source.saved_search_xml(self.search_id, caller)
-        job = self.source.standing.saved(self.search_id, document.data)
         path = f"{SAVED}/{self.name}/{RESULT}"
-        return StandingResult(self.source.standing.runs, path, job, self._job, document.mtime)
+        document = self._document(caller)
+        return StandingResult(self.source.standing.runs, path, self._job(document), self._ask, document.mtime)
 
-    def _job(self, caller: Caller) -> Job:
-        return self.source.standing.saved(
-            self.search_id, self.source.saved_search_xml(self.search_id, caller).data
-        )
+    def _ask(self, caller: Caller) -> Job:
+        return self._job(self._document(caller))
+
+    def _document(self, caller: Caller) -> Content:
+        return self.source.saved_search_xml(self.search_id, caller)
+
+    def _job(self, document: Content) -> Job:
+        return self.source.standing.saved(self.search_id, document.data)

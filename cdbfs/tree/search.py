@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from cdbfs.caller import Caller
 from cdbfs.errors import NoSuchName
-from cdbfs.query.queries import ERROR, Queries
+from cdbfs.query.queries import ERROR, Queries, error_text
 from cdbfs.store.results import Kept, OnDisk
 from cdbfs.tree.inodes import own_inode
 from cdbfs.tree.nodes import Content, Directory, Entry, Kind, Link, Node, Own, Result
@@ -46,6 +46,8 @@ class ShelfDirectory(Directory):
             name.name: Entry(name.name, KINDS.get(name.type_bits, Kind.FILE), own_inode(name.device, name.inode))
             for name in names
         }
+        for hidden in self.queries.hidden(self.path, list(found)):
+            del found[hidden]
         for result in self.queries.virtual(self.path, list(found)):
             found[result] = Entry(result, Kind.FILE)
         return [found[name] for name in sorted(found)]
@@ -121,4 +123,4 @@ class QueryError(Result):
         if reason is None:
             raise NoSuchName(self.path)
         error, when = reason
-        return Content(f"{error}\n".encode("utf-8", "backslashreplace"), when)
+        return Content(error_text(error), when)

@@ -7,7 +7,6 @@ Threads: immutable; its parts are safe for any thread.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from datetime import tzinfo
@@ -28,6 +27,9 @@ from cdbfs.xnat import schemas, xml
 from cdbfs.xnat.client import Client
 from cdbfs.xnat.models import Experiment, SavedSearch, Subject
 from cdbfs.xnat.schemas import Place
+
+NEWS_SECONDS = 5.0
+"""Stored searches are not shown as they were longer ago while the server answers: `cdbfs save` is to be seen."""
 
 
 @dataclass(frozen=True)
@@ -120,20 +122,26 @@ class Source:
         fetch = partial(self.client.experiment_xml, experiment.ID)
         return self.documents.get(key, fetch, ExperimentDocument, caller)
 
-    def saved_searches(self, caller: Caller, longest: float = math.inf) -> Mapping[str, SavedSearch]:
-        """The searches stored on the server, by file name; not those of over `longest` seconds ago."""
+    def saved_searches(self, caller: Caller) -> Mapping[str, SavedSearch]:
+        """The searches stored on the server, by file name."""
         return self.listings.get(
             "saved",
             lambda: names.assign(self.client.saved_searches()),
             caller,
             "the list of saved searches",
-            longest=longest,
+            longest=NEWS_SECONDS,
         )
 
     def saved_search_xml(self, search_id: str, caller: Caller) -> Content:
         """query.xml. Nothing tells when a stored search changed."""
-        key = Key("saved search", search_id, "")
-        raw = self.documents.get(key, lambda: self._saved_search(search_id), Raw, caller)
+        key = ("saved", search_id)
+        raw = self.listings.get(
+            key,
+            lambda: Raw(self._saved_search(search_id)),
+            caller,
+            f"the saved search {search_id}",
+            longest=NEWS_SECONDS,
+        )
         return Content(raw.xml, self.stamps.mtime(key, raw.digest, self.started))
 
     def types(self, caller: Caller) -> Mapping[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 import requests
 
 from cdbfs.demo import StandIn, connectomedb, document
+from cdbfs.tree.source import NEWS_SECONDS
 from tests.demo.search.asking import bundle
 from tests.views import mounted
 from tests.worlds import World
@@ -122,13 +124,15 @@ def test_looking_at_tables_schemas_and_saved_searches_runs_none(
         "GET /data/projects/{project}/experiments": 2,
         "GET /data/search/elements/{elements}": 5,
     }
+    began = time.monotonic()
     output("ls -lR saved; cat saved/mine/query.xml", fresh_mount)
+    looks = 1 + int((time.monotonic() - began) / NEWS_SECONDS)  # what it may take on a machine that is busy
     output("ls -l schema/nt:* schema/hcp:* schema/xnat:mr*", fresh_mount)
     found = asked(server)
     assert found["GET /data/search/elements"] == 1
     assert found["GET /data/search/elements/{elements}"] == 5  # the same types: asked above
-    assert found["GET /data/search/saved"] == 1
-    assert found["GET /data/search/saved/{id}"] == 2  # its document, and one that names all schemas
+    assert 1 <= found["GET /data/search/saved"] <= looks
+    assert 2 <= found["GET /data/search/saved/{id}"] <= 1 + looks  # its document, and one that names all schemas
     assert found["GET /schemas/{folder}/{name}"] == 3
     assert not any(route.endswith("results") or route.startswith("POST") for route in found)
 

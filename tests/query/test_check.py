@@ -104,7 +104,9 @@ def test_everything_is_what_the_type_lists_behind_the_subject() -> None:
     assert headers[:4] == ["subject", "SUBJECT_ID", "EXPT_ID", "DATE"]
     assert headers[-1] == "ER40_ER40SAD"
     assert len(headers) == 23  # not the labels in projects, nor the shares, of which an item may have several
-    assert checked("SELECT * FROM xnat:subjectData").layout.outputs[0].header == "INSERT_DATE"
+    of_subjects = checked("SELECT * FROM xnat:subjectData").layout.outputs
+    assert [output.header for output in of_subjects][:2] == ["subject", "INSERT_DATE"]
+    assert of_subjects[0].field.id == "SUBJECT_LABEL"
     assert checked("SELECT * FROM xnat:projectData").layout.outputs[2].header == "ID"
 
 
@@ -124,6 +126,29 @@ def test_fields_that_take_a_value() -> None:
         ("SELECT NEOFAC_A FROM nt:scores", "NEO_NEOFAC_A"),
         ("SELECT AGEE FROM nt:scores", "nt:scores has no field AGEE; did you mean AGE?"),
         ("SELECT qqqq FROM nt:scores", "nt:scores has no field qqqq"),
+        ("SELECT subjec FROM nt:scores", "nt:scores has no field subjec; there are subject, SUBJECT_ID"),
+        ("SELECT SUBJ FROM nt:scores", "nt:scores has no field SUBJ; there are subject, SUBJECT_ID"),
+        ("SELECT subject_label FROM nt:scores", "no field subject_label; there are subject, SUBJECT_ID"),
+        (
+            "SELECT xnat:subjectData.subjekt FROM nt:scores",
+            "xnat:subjectData has no field subjekt; there are subject,",
+        ),
+        (
+            "SELECT nt:scores.subject FROM nt:scores",
+            "no field subject; subject stands alone, without a type or quotes",
+        ),
+        ('SELECT "subject" FROM nt:scores', "no field subject; subject stands alone, without a type or quotes"),
+        (
+            "SELECT AGE FROM nt:scores WHERE gender_text = 'F'",
+            "line 1, column 33: nt:scores has no field gender_text; "
+            "xnat:subjectData has one: xnat:subjectData.GENDER_TEXT",
+        ),
+        ("SELECT nt:scores.gender FROM nt:scores", "no field gender; did you mean xnat:subjectData.GENDER_TEXT?"),
+        ("SELECT GENDR_TEXT FROM nt:scores", "no field GENDR_TEXT; did you mean xnat:subjectData.GENDER_TEXT?"),
+        (
+            'SELECT "sub_project_identifier=X" FROM nt:scores',
+            'xnat:subjectData has one: "xnat:subjectData.SUB_PROJECT_IDENTIFIER=X"',
+        ),
         (
             "SELECT a FROM nt:score",
             "line 1, column 15: the server has no data type nt:score; did you mean nt:scores?",

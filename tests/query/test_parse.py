@@ -195,11 +195,10 @@ def test_the_project_is_no_condition(text: str, expected: Any) -> None:
         ("SELECT a FROM t WHERE a IN ()", "line 1, column 29: ')' stands where a 'text' or a number is expected"),
         ("SELECT a FROM t WHERE a == 1", "line 1, column 26: '=' stands where"),
         ("SELECT a FROM t; SELECT b FROM t", "line 1, column 18: 'SELECT' stands where the end is expected"),
-        ("SELECT COUNT(*) FROM t", "line 1, column 13: '(' stands where AS, FROM or a comma is expected"),
+        ("SELECT a (b) FROM t", "line 1, column 10: '(' stands where AS, FROM or a comma is expected"),
         ("SELECT a FROM t LIMIT -1", "line 1, column 23: LIMIT takes the number of rows, 0 or more"),
         ("SELECT a FROM t LIMIT 1.5", "line 1, column 23: '1.5' stands where a whole number is expected"),
         ("SELECT a FROM t LIMIT ٣", "line 1, column 23: LIMIT takes the number of rows, 0 or more"),
-        ("SELECT a FROM t GROUP BY a", "line 1, column 17: 'GROUP' stands where"),
         ("SELECT a FROM t WHERE a ~ 1", "line 1, column 25: '~' is not understood here"),
         ("SELECT a FROM t WHERE a = 1 \x00", r"line 1, column 29: '\x00' is not understood here"),
         ("SELECT \ud800 FROM t", r"'\ud800' is not understood here"),
@@ -208,13 +207,52 @@ def test_the_project_is_no_condition(text: str, expected: Any) -> None:
         ("SELECT a FROM t WHERE project != 'P'", "project takes = only"),
         ("SELECT a FROM t WHERE project LIKE 'P%'", "project takes = only"),
         ("SELECT a FROM t WHERE project IS NULL", "project stands beside all other conditions"),
-        ("SELECT a FROM t WHERE project IN ('P', 'Q')", "project stands beside all other conditions"),
-        ("SELECT a FROM t WHERE project = 'P' AND project = 'Q'", "column 41: one query searches one project"),
+        ("SELECT a FROM t WHERE project IN ('P', 'Q')", "column 23: a query has at most one project"),
+        ("SELECT a FROM t WHERE project NOT IN ('P', 'Q')", "a query has at most one project"),
+        ("SELECT a FROM t WHERE b = 1 AND (project = 'P' OR project = 'Q')", "a query has at most one project"),
+        ("SELECT a FROM t WHERE project = 'P' AND (b = 1 OR project = 'Q')", "a query has at most one project"),
+        ("SELECT a FROM t WHERE project = 'P' AND project = 'Q'", "column 41: a query has at most one project"),
         ("SELECT a FROM t WHERE " + "x" * 1000 + " = " + "y" * 1000, "'" + "y" * 50 + "...' stands where"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_place(text: str, reason: str) -> None:
     assert reason in refusal(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "what"),
+    [
+        ("SELECT COUNT(*) FROM t", 8, "COUNT"),
+        ("SELECT a, sum ( b ) AS c FROM t", 11, "SUM"),
+        ("SELECT a FROM t WHERE a = MAX(a)", 27, "MAX"),
+        ("SELECT a FROM t WHERE min(a) = 1", 23, "MIN"),
+        ("SELECT a FROM t ORDER BY AVG(a)", 26, "AVG"),
+        ("SELECT DISTINCT a FROM t", 8, "DISTINCT"),
+        ("SELECT distinct nt:scores.a FROM t", 8, "DISTINCT"),
+        ("SELECT DISTINCT * FROM t", 8, "DISTINCT"),
+        ("SELECT DISTINCT(a) FROM t", 8, "DISTINCT"),
+        ("SELECT TOP 5 a FROM t", 8, "TOP"),
+        ("SELECT a FROM t GROUP BY a", 17, "GROUP BY"),
+        ("SELECT a FROM t WHERE a = 1 HAVING a > 1", 29, "HAVING"),
+        ("SELECT a FROM t JOIN u ON b = c", 17, "JOIN"),
+        ("SELECT a FROM t left outer join u ON b = c", 17, "JOIN"),
+        ("SELECT a FROM t UNION SELECT a FROM u", 17, "UNION"),
+        ("SELECT a FROM t LIMIT 5 OFFSET 5", 25, "OFFSET"),
+        ("SELECT a FROM (SELECT b FROM t)", 15, "sub-select"),
+        ("SELECT a FROM t WHERE a IN (SELECT b FROM u)", 29, "sub-select"),
+        ("SELECT a FROM t WHERE a = ( select b FROM u)", 27, "sub-select"),
+        ("SELECT a FROM t WHERE EXISTS (SELECT b FROM u)", 23, "EXISTS"),
+    ],
+)
+def test_what_sql_has_and_this_language_has_not_is_told_in_plain_words(text: str, column: int, what: str) -> None:
+    assert refusal(text) == f"line 1, column {column}: there is no {what} here"
+
+
+def test_words_of_sql_that_mean_nothing_here_are_names_all_the_same() -> None:
+    query = parse("SELECT count, distinct, group AS top FROM join WHERE max = 1 ORDER BY union")
+    assert [column.field.name for column in query.columns] == ["count", "distinct", "group"]
+    assert refusal("SELECT a -- distinct\nb FROM t").startswith("line 2, column 1: 'b' stands where AS, FROM")
+    assert refusal('SELECT "COUNT"(a) FROM t').startswith("line 1, column 15: '(' stands where")
 
 
 def test_tabs_and_wide_characters_are_one_column_each() -> None:
@@ -247,7 +285,7 @@ def test_parentheses_alone_are_no_depth() -> None:
 def test_long_conjunctions_take_no_time_for_their_project() -> None:
     """Each comparison was once looked for among all others."""
     many = " AND ".join(["project = 'P'"] * 3000 + ["a = 1"] * 3000)
-    assert "one query searches one project" in refusal(f"SELECT a FROM t WHERE {many}")
+    assert "a query has at most one project" in refusal(f"SELECT a FROM t WHERE {many}")
 
 
 WORDS = ("SELECT", "FROM", "WHERE", "a", "nt:b", "*", ",", "(", ")", "=", "'x'", "NOT", "IN", "AND", "1", ".5e")

@@ -77,7 +77,8 @@ def test_a_query_costs_the_types_the_fields_of_those_named_and_one_search(
         (b"", 0),
         (b"\xff\xfe", 0),
         (b"SELECT a FROM nt:score", 0),
-        (b"SELECT nosuch FROM nt:scores", 1),
+        (b"SELECT nosuch FROM nt:scores", 2),  # and of the subject
+        (b"SELECT nosuch FROM xnat:subjectData", 1),
         (b"SELECT AGE FROM nt:scores WHERE AGE > 'x'", 1),
         (b"SELECT AGE FROM nt:scores WHERE xnat:mrSessionData.NOSUCH = 1", 2),
         (bundle(["AGE"], root="nt:score").encode(), 0),
@@ -135,6 +136,46 @@ def test_a_server_that_takes_a_value_for_an_attack(stand_in: StandIn, client: Cl
     else:
         with pytest.raises(ServerFault, match="XNAT refuses texts that look like SQL"):
             result(query, client, tmp_path)
+
+
+# --- projects that there are not
+
+PROJECTS = "GET /data/projects"
+NO_PROJECT = "there is no project HCP_Q3 that this login may see; there are HCP_Q"
+
+
+@pytest.mark.parametrize("more", ["", " AND AGE > 0", " LIMIT 0", " ORDER BY subject LIMIT 2"])
+@pytest.mark.parametrize("type_name", ["nt:scores", "xnat:subjectData", "xnat:projectData"])
+def test_a_project_that_there_is_not_is_told(client: Client, tmp_path: Path, type_name: str, more: str) -> None:
+    if type_name != "nt:scores":
+        more = more.replace("AGE > 0", "INSERT_DATE IS NOT NULL").replace("subject LIMIT", "INSERT_DATE LIMIT")
+    query = f"SELECT * FROM {type_name}\nWHERE project = 'HCP_Q3'{more}"
+    with pytest.raises(QueryError, match=f"^line 2, column 17: {NO_PROJECT}"):
+        result(query, client, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("condition", "lists"),
+    [
+        ("project = 'HCP_Q2'", 0),
+        ("project = 'HCP_Q2' LIMIT 0", 0),
+        ("project = 'HCP_Q2' AND AGE > 1000", 1),
+        ("AGE > 1000", 0),
+        ("project = 'HCP_Q2' AND xnat:mrSessionData.LABEL NOT LIKE '%'", 1),
+    ],
+)
+def test_the_projects_are_asked_for_only_where_the_server_finds_nothing(
+    client: Client, stand_in: StandIn, tmp_path: Path, condition: str, lists: int
+) -> None:
+    lines = result(f"SELECT subject FROM nt:scores WHERE {condition}", client, tmp_path)
+    assert lines[0] == "subject"
+    assert stand_in.counts().get(PROJECTS, 0) == lists
+
+
+def test_rows_that_cdbfs_itself_leaves_out_are_found_all_the_same(tmp_path: Path) -> None:
+    """The server answers with rows, so the project is there, whatever it lists: the server here lists none."""
+    with failing([reply(WHOLE)]) as (client, _):
+        assert result(QUERY + b" LIMIT 0", client, tmp_path) == LINES[:1]
 
 
 # --- failures

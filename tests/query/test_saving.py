@@ -81,6 +81,21 @@ def test_a_query_is_stored_and_stands_in_saved(shell: Shell, tmp_path: Path, nam
     assert sorted(lines[1:]) == ["100307,33", "111312,41", "114924,41", "130013,39"]
 
 
+@pytest.mark.parametrize("shell", ["1.6"], indirect=True)
+def test_a_path_into_a_mount_is_understood(shell: Shell) -> None:
+    shell.write("agree.sql", QUERY)
+    shell.write("sub/agree.sql", QUERY)
+    shell.write("sub/search/agree.sql", QUERY)
+    for name, stored in (
+        ("search/agree.sql", "agree"),
+        ("./search/agree", "agree"),
+        ("/home/me/hcp/search/sub/agree.sql", "sub_agree"),
+        ("../hcp/search/sub/search/agree", "sub_search_agree"),
+        ("sub/search/agree.sql", "sub_search_agree"),  # there is such a name: it is meant
+    ):
+        assert shell.save(name).stdout == f"saved/mylogin_{stored}\n"
+
+
 def test_it_is_its_users_alone_unless_it_is_shared(shell: Shell) -> None:
     shell.write("dir/agree.sql", QUERY)
     assert shell.save("dir/agree").stdout == "saved/mylogin_dir_agree\n"
@@ -88,7 +103,8 @@ def test_it_is_its_users_alone_unless_it_is_shared(shell: Shell) -> None:
     assert (root.get("secure"), root.get("brief-description"), users(root)) == ("1", "dir/agree", ["mylogin"])
     reader = Client(shell.settings, READER)
     assert reader.saved_searches() == []
-    shell.save("--shared", "dir/agree")
+    done = shell.save("--shared", "dir/agree")
+    assert done.stdout == "saved/mylogin_dir_agree (everybody on the server may run it)\n"
     assert shell.saved("mylogin_dir_agree").get("secure") == "0"
     assert [search.ID for search in reader.saved_searches()] == ["mylogin_dir_agree"]
     reader.session.close()
@@ -179,11 +195,19 @@ def test_a_document_is_stored_as_it_is_but_for_its_id_and_its_owner(shell: Shell
         ("nosuch", "there is no query nosuch in "),
         ("agree.xml", "there is no query agree.xml in "),
         ("agree.sql/x", "there is no query agree.sql/x in "),
+        ("search/nosuch.sql", "there is no query search/nosuch.sql in "),
+        ("/home/me/hcp/search/nosuch", "there is no query /home/me/hcp/search/nosuch in "),
+        ("/home/research/agree", "/home/research/agree is no name in "),
+        ("search/../agree", "search/../agree is no name in "),
+        ("/hcp/search/", "/hcp/search/ is no name in "),
+        ("hcp/search/search/agree.sql", "there is no query hcp/search/search/agree.sql in "),
+        ("search/twice", "twice.sql and twice.xml are both in "),
         ("../agree", "../agree is no name in "),
         ("/agree", "/agree is no name in "),
         ("twice", "twice.sql and twice.xml are both in "),
         ("wrong", "line 1, column 8: nt:scores has no field NOSUCH"),
         ("empty", "the query is empty"),
+        ("elsewhere", "there is no project HCP_Q3 that this login may see; there are HCP_Q"),
         ("tagged", 'the document has tag="..."'),
         ("l" * 200, "is too long a name"),
         ("\udcff", "control characters"),
@@ -194,6 +218,7 @@ def test_what_cannot_be_stored_is_told_and_not_sent(shell: Shell, name: str, rea
         shell.write(path, QUERY)
     shell.write("wrong.sql", "SELECT NOSUCH FROM nt:scores")
     shell.write("empty.sql", "")
+    shell.write("elsewhere.sql", QUERY.replace("HCP_Q2", "HCP_Q3"))
     shell.write("tagged.xml", bundle(["AGE"], attributes='tag="HCP_Q2"'))
     refused(shell.save(name), reason)
     assert PUT not in shell.server.counts()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import errno
+import math
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cdbfs.caller import NOBODY
+from cdbfs.caller import NOBODY, Caller
 from cdbfs.errors import (
     AccessRefused,
     CdbfsError,
+    Interrupted,
     LoginRefused,
     NotFound,
     ServerFault,
@@ -22,6 +25,8 @@ from cdbfs.errors import (
 from cdbfs.events import Journal
 from cdbfs.store.flight import Flight, Waiters
 from cdbfs.store.listings import Listings
+
+FAILURES = [Unreachable("away"), TimedOut("slow"), ServerFault("broken"), SessionRefused("no"), LoginRefused("no")]
 
 
 class Shelf:
@@ -43,8 +48,8 @@ class Shelf:
             raise self.answer
         return self.answer
 
-    def get(self, key: str = "key") -> str:
-        return self.listings.get(key, self.fetch, NOBODY, "the list")
+    def get(self, key: str = "key", longest: float = math.inf, caller: Caller = NOBODY) -> str:
+        return self.listings.get(key, self.fetch, caller, "the list", longest=longest)
 
     def settle(self, key: str = "key") -> None:
         """Wait for a refresh under way."""
@@ -108,11 +113,7 @@ def test_a_first_fetch_that_fails_is_raised_and_not_kept(shelf: Shelf) -> None:
     assert shelf.journal.failures() == ()
 
 
-@pytest.mark.parametrize(
-    "error",
-    [Unreachable("away"), TimedOut("slow"), ServerFault("broken"), SessionRefused("no"), LoginRefused("no")],
-    ids=repr,
-)
+@pytest.mark.parametrize("error", FAILURES, ids=repr)
 def test_a_listing_that_cannot_be_refreshed_goes_on_being_served(shelf: Shelf, error: CdbfsError) -> None:
     shelf.get()
     shelf.now += 300.0
@@ -177,3 +178,96 @@ def test_the_least_recently_used_goes_first() -> None:
     shelf.get("b")
     assert shelf.fetches == 4
     shelf.flight.close()
+
+
+# --- where it must not be older than so many seconds
+
+
+def test_one_that_is_too_old_is_fetched_before_it_is_served(shelf: Shelf) -> None:
+    shelf.get(longest=5.0)
+    shelf.answer = "second"
+    shelf.now += 5.0
+    assert shelf.get(longest=5.0) == "first"
+    shelf.now += 0.1
+    assert shelf.get(longest=5.0) == "second"
+    shelf.now += 5.0
+    assert (shelf.get(longest=5.0), shelf.fetches) == ("second", 2)
+
+
+def test_it_is_fetched_once_however_many_look(shelf: Shelf) -> None:
+    shelf.get(longest=5.0)
+    shelf.now += 6.0
+    began, let_go = threading.Event(), threading.Event()
+
+    def slow() -> str:
+        began.set()
+        assert let_go.wait(5)
+        return shelf.fetch()
+
+    with ThreadPoolExecutor(20) as pool:
+        looks = [pool.submit(shelf.listings.get, "key", slow, NOBODY, "it", longest=5.0) for _ in range(20)]
+        assert began.wait(5)
+        let_go.set()
+        assert {look.result(5) for look in looks} == {"first"}
+    assert shelf.fetches == 2
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=repr)
+def test_where_it_cannot_be_fetched_the_older_one_is_served_and_that_is_told(
+    shelf: Shelf, error: CdbfsError
+) -> None:
+    shelf.get(longest=5.0)
+    shelf.answer = error
+    shelf.now += 6.0
+    for _ in range(3):
+        assert shelf.get(longest=5.0) == "first"
+    assert shelf.fetches == 2
+    (failure,) = shelf.journal.failures()
+    assert (failure.errno, failure.what, failure.reason, failure.times) == (
+        error.errno,
+        "the list",
+        str(error),
+        1,
+    )
+    shelf.answer = "second"
+    shelf.now += 6.0
+    assert shelf.get(longest=5.0) == "second"
+
+
+def test_who_loses_his_patience_gets_the_older_one_and_the_next_as_well(shelf: Shelf) -> None:
+    shelf.get(longest=5.0)
+    shelf.now += 6.0
+    let_go = threading.Event()
+
+    def slow() -> str:
+        assert let_go.wait(5)
+        return "second"
+
+    for _ in range(3):
+        assert shelf.listings.get("key", slow, Caller(patience=0.1), "the list", longest=5.0) == "first"
+    (failure,) = shelf.journal.failures()
+    assert (failure.errno, failure.times) == (errno.ETIMEDOUT, 1)
+    let_go.set()
+    shelf.settle()
+    assert shelf.get(longest=5.0) == "second"
+
+
+@pytest.mark.parametrize("error", [AccessRefused("no"), NotFound("gone")], ids=repr)
+def test_what_the_server_refuses_by_now_is_not_served_once_more(shelf: Shelf, error: CdbfsError) -> None:
+    shelf.get(longest=5.0)
+    shelf.answer = error
+    shelf.now += 6.0
+    for _ in range(2):
+        with pytest.raises(type(error)):
+            shelf.get(longest=5.0)
+    assert len(shelf.listings) == 0
+
+
+def test_who_is_interrupted_meanwhile_gets_nothing(shelf: Shelf) -> None:
+    shelf.get(longest=5.0)
+    shelf.now += 6.0
+    let_go = threading.Event()
+    with pytest.raises(Interrupted):
+        shelf.listings.get("key", let_go.wait, Caller(interrupted=lambda: True), "the list", longest=5.0)
+    let_go.set()
+    shelf.settle()

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from cdbfs import config
 from cdbfs.config import Settings
 from cdbfs.demo import DataSet, DataSetBuilder, StandIn
+from cdbfs.runtime import Runtime
 from cdbfs.tree.nodes import Kind
-from cdbfs.tree.saved import NEWS_SECONDS
+from cdbfs.tree.source import NEWS_SECONDS
 from cdbfs.xnat.client import Client
 from tests.demo.search.asking import Client as Plain
 from tests.demo.search.asking import bundle
@@ -117,6 +119,24 @@ def looking(server: StandIn, kind: str, scratch: Path, **options: str) -> Iterat
             yield MountView(directory)
 
 
+class Aging:
+    """A tree in memory that has grown older by `seconds`."""
+
+    def __init__(self, server: StandIn, scratch: Path) -> None:
+        self.seconds = 0.0
+        options = {"cache_dir": str(scratch / "c"), "search_dir": str(scratch / "s")}
+        self.runtime = Runtime(
+            config.load(server.url, options, {}), WORLD.login, clock=lambda: time.monotonic() + self.seconds
+        )
+
+
+@pytest.fixture
+def aging(changing: StandIn, tmp_path: Path) -> Iterator[Aging]:
+    made = Aging(changing, tmp_path)
+    yield made
+    made.runtime.close()
+
+
 @contextmanager
 def client(server: StandIn) -> Iterator[Client]:
     made = Client(Settings(url=server.url), WORLD.login)
@@ -157,28 +177,87 @@ def test_an_edited_experiment_makes_a_new_table(changing: StandIn, kind: str, tm
         assert changing.counts()["POST /data/search"] == 2
 
 
-def test_another_document_makes_another_result(changing: StandIn, kind: str, tmp_path: Path) -> None:
-    everything_is_old = {"listing_ttl": "0", "attr_timeout": "0", "entry_timeout": "0"}
-    with client(changing) as asked, looking(changing, kind, tmp_path, **everything_is_old) as view:
-        for columns in (["SUBJECT_ID"], ["SUBJECT_ID", "G_V"]):
-            asked.save_search("mine", bundle(columns, root=TYPE).encode())
-            wait_until(lambda: view.read("saved/mine/query.xml").count(b"<xdat:field_ID>") == len(columns))  # noqa: B023
-            assert view.read("saved/mine/result.csv").decode().splitlines()[0] == ",".join(columns)
+COLUMNS = (["SUBJECT_ID"], ["SUBJECT_ID", "G_V"])
 
 
-@pytest.mark.parametrize(("kind", "changing"), [("memory", "1.6")], indirect=True)
-def test_a_search_that_was_just_stored_is_found_at_once(changing: StandIn, kind: str, tmp_path: Path) -> None:
-    with looking(changing, kind, tmp_path) as view, client(changing) as asked:
-        assert view.listdir("saved") == []
-        asked.save_search("mine", bundle(["SUBJECT_ID"], root=TYPE).encode())
-        time.sleep(NEWS_SECONDS)
-        changing.reset_counts()
-        assert view.read("saved/mine/result.csv") == b"SUBJECT_ID\nS0\nS1\n"
+def save(server: StandIn, columns: list[str], name: str = "mine") -> None:
+    with client(server) as asked:
+        asked.save_search(name, bundle(columns, root=TYPE).encode())
+
+
+def header(view: View) -> str:
+    return view.read("saved/mine/result.csv").decode().splitlines()[0]
+
+
+def test_another_document_makes_another_result(changing: StandIn, aging: Aging) -> None:
+    view = MemoryView(aging.runtime)
+    times = []
+    for columns in COLUMNS:
+        save(changing, columns)
+        aging.seconds += NEWS_SECONDS
         assert view.listdir("saved") == ["mine"]
-        for name in ("other", "another", ".git"):
-            with pytest.raises(FileNotFoundError):
-                view.stat(f"saved/{name}")
-        assert changing.counts()["GET /data/search/saved"] == 1
+        assert view.stat("saved/mine/result.csv").size == 0
+        assert header(view) == ",".join(columns)
+        assert view.read("saved/mine/query.xml").count(b"<xdat:field_ID>") == len(columns)
+        times.append(view.stat("saved/mine/query.xml").mtime)
+    assert times[0] < times[1]
+
+
+@pytest.mark.parametrize(("kind", "changing"), [("mount", "1.6")], indirect=True)
+@pytest.mark.usefixtures("each_fuse")
+def test_a_mount_shows_what_was_stored_anew(changing: StandIn, kind: str, tmp_path: Path) -> None:
+    with looking(changing, kind, tmp_path) as view:
+        for name, columns in zip(("mine", "other"), COLUMNS):
+            save(changing, columns)
+            save(changing, columns, name)
+            wait_until(lambda: name in view.listdir("saved"))  # noqa: B023
+            wait_until(lambda: header(view) == ",".join(columns))  # noqa: B023
+            assert view.read("saved/mine/query.xml").count(b"<xdat:field_ID>") == len(columns)
+
+
+@pytest.mark.parametrize("changing", ["1.6"], indirect=True)
+def test_a_search_that_was_just_stored_is_listed_and_found(changing: StandIn, aging: Aging) -> None:
+    view = MemoryView(aging.runtime)
+    assert view.listdir("saved") == []
+    save(changing, ["SUBJECT_ID"])
+    aging.seconds += NEWS_SECONDS
+    changing.reset_counts()
+    assert view.read("saved/mine/result.csv") == b"SUBJECT_ID\nS0\nS1\n"
+    for name in ("other", "another", ".git"):
+        with pytest.raises(FileNotFoundError):
+            view.stat(f"saved/{name}")
+    assert view.listdir("saved") == ["mine"]
+    counts = changing.counts()
+    assert (counts["GET /data/search/saved"], counts["GET /data/search/saved/{id}"]) == (1, 1)
+
+
+@pytest.mark.parametrize("changing", ["1.6"], indirect=True)
+def test_while_the_server_is_away_stored_searches_are_shown_as_they_were(changing: StandIn, aging: Aging) -> None:
+    view = MemoryView(aging.runtime)
+    save(changing, ["SUBJECT_ID"])
+    query, result = view.read("saved/mine/query.xml"), view.read("saved/mine/result.csv")
+    changing.fault("*", "reset")
+    aging.seconds += NEWS_SECONDS
+    assert view.listdir("saved") == ["mine"]
+    assert (view.read("saved/mine/query.xml"), view.read("saved/mine/result.csv")) == (query, result)
+    told = view.read(".cdbfs/errors").decode()
+    assert "EHOSTUNREACH the list of saved searches: " in told
+    assert "EHOSTUNREACH the saved search mine: " in told
+
+
+@pytest.mark.parametrize("changing", ["1.6"], indirect=True)
+@pytest.mark.parametrize(("code", "error"), [(404, FileNotFoundError), (403, PermissionError)])
+def test_a_stored_search_that_is_refused_by_now_is_withheld(
+    changing: StandIn, aging: Aging, code: int, error: type[OSError]
+) -> None:
+    view = MemoryView(aging.runtime)
+    save(changing, ["SUBJECT_ID"])
+    assert header(view) == "SUBJECT_ID"
+    changing.fault("GET /data/search/saved/{id}", "status", code=code)
+    aging.seconds += NEWS_SECONDS
+    for name in ("query.xml", "result.csv"):
+        with pytest.raises(error):
+            view.read(f"saved/mine/{name}")
 
 
 def test_a_search_that_was_deleted_is_not_found(changing: StandIn, kind: str, tmp_path: Path) -> None:
