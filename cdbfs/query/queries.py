@@ -36,7 +36,7 @@ RESULT, ERROR = ".csv", ".error"
 SUFFIXES = (".sql", ".xml")
 LONGEST_NAME = 255
 """Bytes."""
-MEANING = b"cdbfs 2\0"
+MEANING = b"cdbfs 1\0"
 """Part of every key; another number when queries come to mean something else."""
 BLOCK = 2**20
 MOST_DIGESTS = 20_000

@@ -155,12 +155,12 @@ class Http:
             if stop.stopped:
                 raise Interrupted(f"the request for {path} was given up") from None
             if guard.passed:
-                raise TimedOut(f"no whole answer to {path} within {deadline:g} s") from None
+                raise TimedOut(f"no whole answer to {path} within {round(deadline, 2):g} s") from None
             raise self._meaning(error, path) from None
         if stop.stopped:
             raise Interrupted(f"the request for {path} was given up")
         if guard.passed:  # an answer without a length ends wherever its connection does
-            raise TimedOut(f"no whole answer to {path} within {deadline:g} s")
+            raise TimedOut(f"no whole answer to {path} within {round(deadline, 2):g} s")
         return answer
 
     def _meaning(self, error: Exception, path: str) -> CdbfsError:

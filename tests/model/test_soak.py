@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import json
 import os
 import random
@@ -194,12 +195,14 @@ def _read_if_there(document: Path) -> None:
 
 def use_all_connections(server: StandIn, mount: Path) -> None:
     """Ask for so much at once that every connection is open that cdbfs keeps: else their number is chance."""
-    documents = list(mount.glob("projects/*/subjects/*/experiments/*/experiment.xml"))
+    # Not Path.glob: it stumbles over a directory that vanishes meanwhile.
+    below = f"{glob.escape(str(mount))}/projects/*/subjects"
+    documents = [Path(found) for found in glob.glob(f"{below}/*/experiments/*/experiment.xml")]
     server.fault("*", "delay", seconds=0.5)
     time.sleep(3 * float(OPTIONS["document_ttl"]))  # all of them are due
     with ThreadPoolExecutor(40) as pool:
         list(pool.map(_read_if_there, documents))
-        list(pool.map(os.listdir, mount.glob("projects/*/subjects")))
+        list(pool.map(os.listdir, glob.glob(below)))
     server.clear_faults()
 
 
