@@ -100,6 +100,9 @@ def mount(server: str, directory: str, foreground: bool, options: tuple[str, ...
     """Mount the server at URL, or of a PROFILE, on DIR.
 
     Returns when the mount answers, which then runs in the background until `cdbfs umount DIR`.
+
+    All of it is read-only but DIR/search, which is yours and kept: a query that you save there as NAME.sql has its
+    result in NAME.csv, or the reason why there is none in NAME.error. `cdbfs search --help` shows a query.
     """
     secrecy.leave_no_core()
     if handshake:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable
 from urllib.parse import quote
@@ -38,6 +39,8 @@ from cdbfs.tree.tree import Tree
 from cdbfs.xnat.client import Client
 
 DISK_WORKERS = 4
+STORED_SEARCHES = 64
+"""Documents of stored searches that are kept, of at most 1 MiB each."""
 
 
 class Runtime:
@@ -61,14 +64,16 @@ class Runtime:
         self._listing_flight = Flight(LISTING_CONNECTIONS, self.waiters)
         self._document_flight = Flight(settings.connections, self.waiters)
         self._disk_flight = Flight(DISK_WORKERS, self.waiters)
-        self.listings = Listings(
+        kept = partial(
+            Listings,
             self._listing_flight,
             self.journal,
-            keep=settings.listings,
             ttl=settings.listing_ttl,
             retry_pause=settings.retry_pause,
             clock=clock,
         )
+        self.listings = kept(keep=settings.listings)
+        self._searches = kept(keep=STORED_SEARCHES)
         self.client = Client(settings, credentials)
         disk = DiskCache(
             _scope(settings.cache_dir / "documents", settings, self.client.session.user),
@@ -138,17 +143,24 @@ class Runtime:
     def _tree(self, queries: Queries, standing: Standing) -> Tree:
         started = int(self._started * 10**9)
         zone = self.settings.zone
-        source = Source(self.client, self.listings, self.documents, Stamps(), zone, started, standing)
+        source = Source(
+            self.client, self.listings, self.documents, Stamps(), zone, started, standing, self._searches
+        )
         version = f"cdbfs {__version__}\nXNAT {self.server_version}"
         return Tree(source, control_directory(self.journal, version, self.status, started), queries)
 
 
 def _scope(directory: Path, settings: Settings, user: str) -> Path:
     """Where what is kept of this server and login lies: what one login may read another may not."""
-    return directory / hashlib.sha256(f"{settings.url.rstrip('/')}\0{user}".encode()).hexdigest()[:16]
+    return directory / hashlib.sha256(_bytes(f"{settings.url.rstrip('/')}\0{user}")).hexdigest()[:16]
 
 
 def shelf_directory(settings: Settings, user: str) -> Path:
     """Where the queries of this server and login lie, by a name that tells."""
     server = settings.url.rstrip("/").partition("://")[2]
-    return settings.search_dir / names.fit(quote(f"{user}@{server}", safe="@"))
+    return settings.search_dir / names.fit(quote(_bytes(f"{user}@{server}"), safe="@"))
+
+
+def _bytes(text: str) -> bytes:
+    """A login need not be UTF-8."""
+    return text.encode("utf-8", "surrogateescape")

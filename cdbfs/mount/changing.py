@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno as codes
 import os
+import re
 import stat
 from abc import ABC, abstractmethod
 from typing import Any
@@ -20,6 +21,8 @@ from cdbfs.query.directory import SearchDirectory
 from cdbfs.query.shelf import HIDDEN
 from cdbfs.tree.search import SEARCH
 
+HIDDEN_NAME = re.compile(re.escape(f"/{HIDDEN}") + "[0-9a-f]{16}$")
+"""libfuse's own: node and number (hidden_name in its fuse.c)."""
 NO_CHANGE = -1
 """An owner that chown leaves as it is."""
 
@@ -49,6 +52,14 @@ class Changing(ABC):
     @abstractmethod
     def opened(self, handle: Handle, fi: Any) -> int:
         """Give an open file its number."""
+
+    @abstractmethod
+    def is_open(self, path: str) -> bool:
+        """Whether a version of that path is open."""
+
+    @abstractmethod
+    def directory(self, number: int) -> str:
+        """The path of an open directory. Raises OSError."""
 
     def named(self, path: str | None, arguments: tuple[Any, ...]) -> str:
         if path is None:
@@ -117,7 +128,7 @@ class Changing(ABC):
     @reports
     def rename(self, path: str, new: str, flags: int = 0) -> int:
         old_below, below = _within(path), _within(new)
-        if os.path.basename(new).startswith(HIDDEN) and self.search.is_virtual(old_below):
+        if HIDDEN_NAME.search(new) and self.is_open(path) and self.search.is_virtual(old_below):
             # libfuse removes what is open by renaming it, and asks for it by that name until it is closed.
             self.search.unlink(old_below)
             self.hidden[new] = path
@@ -163,14 +174,9 @@ class Changing(ABC):
             self.search.sync(below)
         return 0
 
-    @abstractmethod
-    def directory(self, number: int) -> str:
-        """The path of an open directory. Raises OSError."""
-
 
 def _within(path: str | None) -> str:
-    """A path as one of search/. Raises ReadOnly for one outside, and for search/ itself where that is no directory
-    of the user's to remove or rename."""
+    """A path as one of search/. Raises ReadOnly for one outside."""
     below = None if path is None else in_search(path)
     if below is None:
         raise ReadOnly(path or "")

@@ -1,7 +1,7 @@
 """What an open file is to the mount: one version that is read, or a file of the user's own.
 
 Used by operations. Threads: a handle may be used from any thread; a file of one's own is the system's matter, and
-its `written` is set before the write that it tells of.
+its `written` is set after the write that it tells of: a flush that comes between would take it for the old text's.
 """
 
 from __future__ import annotations
@@ -65,12 +65,13 @@ class OwnFile:
         return os.pread(self.descriptor, size, offset)
 
     def write(self, data: bytes, offset: int) -> int:
+        done = os.pwrite(self.descriptor, data, offset)  # one opened to append does so, whatever the offset says
         self.written = True
-        return os.pwrite(self.descriptor, data, offset)  # one opened to append does so, whatever the offset says
+        return done
 
     def truncate(self, length: int) -> None:
-        self.written = True
         os.ftruncate(self.descriptor, length)
+        self.written = True
 
     def sync(self, only_data: bool) -> None:
         (os.fdatasync if only_data else os.fsync)(self.descriptor)

@@ -198,7 +198,8 @@ class Operations(Changing):
         try:
             node = self._tree.node(path, self.callers.patient(self._settings.lookup_deadline))
             if below is not None and isinstance(node, Own):
-                return self.opened(OwnFile(path, self.search.open(below, fi.flags)), fi)
+                descriptor = self.search.open(below, fi.flags)
+                return self.opened(OwnFile(path, descriptor, written=bool(fi.flags & os.O_TRUNC)), fi)
         except (NoSuchName, FileNotFoundError):
             if below is None:
                 raise
@@ -236,6 +237,9 @@ class Operations(Changing):
         if found is None:
             raise OSError(codes.EBADF, "no such handle")
         return found
+
+    def is_open(self, path: str) -> bool:
+        return self._versions.opened(path) is not None
 
     def directory(self, number: int) -> str:
         return self._open_directory(number)[0]

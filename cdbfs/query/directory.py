@@ -57,7 +57,7 @@ class SearchDirectory:
             return
         self._shelf.unlink(path)
         if is_query(path):
-            self._queries.gone(path)
+            self._queries.saved(path)
 
     def link(self, path: str, new: str) -> None:
         self._not_of_a_query(path, new)
@@ -81,10 +81,8 @@ class SearchDirectory:
         self._not_of_a_query(new)
         self._shelf.rename(path, new, flags)
         self._changed(new)
-        if is_query(path) and flags:  # exchanged
-            self._queries.saved(path)
-        elif is_query(path):
-            self._queries.gone(path)
+        if is_query(path):
+            self._queries.saved(path)  # that it is gone, unless it was exchanged, or had a rival
 
     def mkdir(self, path: str, mode: int) -> None:
         self._not_of_a_query(path)

@@ -27,6 +27,7 @@ from cdbfs.xnat import xml
 from cdbfs.xnat.models import SearchField
 
 DEEPEST = 100
+MOST_COLUMNS = 10_000
 _ROOTS = ("bundle", "Search", "search", "stored_search")
 _OPERATORS = ("=", "!=", "<>", "<", "<=", ">", ">=", "LIKE", "NOT LIKE", "BETWEEN", "IN")
 _NULL_TESTS = ("IS", "IS NOT", "IS NULL", "IS NOT NULL")
@@ -73,8 +74,10 @@ def _parsed(document: bytes) -> etree._Element:
 
 
 def columns(root: etree._Element) -> list[Column]:
-    """The visible fields of a search document, in their sequence."""
+    """The visible fields of a search document, in their sequence. Raises TooLarge."""
     nodes = [node for node in _children(root, "search_field") if node.get("visible", "true") not in ("false", "0")]
+    if len(nodes) > MOST_COLUMNS:
+        raise TooLarge(f"the search shows over {MOST_COLUMNS} columns")
     nodes.sort(key=_sequence)
     names = ("element_name", "field_ID", "value", "header")
     return [Column(node, *(_text(node, name).strip() for name in names)) for node in nodes]
@@ -93,15 +96,12 @@ def allowed_users(root: etree._Element) -> list[str]:
     return [_text(node, "login").strip() for node in _children(root, "allowed_user")]
 
 
-def allow(root: etree._Element, user: str) -> None:
-    """Open a search document to a login, too."""
-    node = etree.Element(f"{{{XDAT}}}allowed_user")
+def allow_only(root: etree._Element, user: str) -> None:
+    """Open a search document to one login, and to nobody else."""
+    for node in [*_children(root, "allowed_user"), *_children(root, "allowed_groups")]:
+        root.remove(node)
+    node = etree.SubElement(root, f"{{{XDAT}}}allowed_user")  # these come last
     etree.SubElement(node, f"{{{XDAT}}}login").text = user
-    groups = next(_children(root, "allowed_groups"), None)  # which come last
-    if groups is None:
-        root.append(node)
-    else:
-        groups.addprevious(node)
 
 
 class _Checker:

@@ -19,12 +19,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TextIO
 
+from cdbfs.errors import ServerFault
 from cdbfs.query.catalog import Catalog
 from cdbfs.query.check import check
 from cdbfs.query.fields import Fields
 from cdbfs.query.model import SUBJECT, Column, Field, Order, Place, Query, Value
 from cdbfs.query.result import line_maker
 from cdbfs.query.run import prepared, run
+from cdbfs.store.results import Writer
 from cdbfs.xnat.client import Client
 from cdbfs.xnat.deadline import Stop
 
@@ -41,7 +43,7 @@ def run_overview(
     client: Client,
     catalog: Catalog,
     workspace: Path,
-    out: TextIO,
+    out: Writer,
     stop: Stop | None = None,
 ) -> int:
     """Write the table to `out`; the number of rows. `labels` are those in the project, by the experiments' IDs.
@@ -54,7 +56,10 @@ def run_overview(
         rows = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="")
         count = run(prepared(search), client, workspace, rows, stop)
         rows.seek(0)
-        _label(rows, labels, out)
+        try:
+            _label(rows, labels, out)
+        except csv.Error as error:  # NUL, on Python 3.9
+            raise ServerFault(f"the table cannot be read: {error}") from None
     return count
 
 
@@ -77,7 +82,7 @@ def _header(name: str, type_name: str) -> str:
     return f"{type_name}.{name}" if name in (LABEL, ID, SUBJECT) else name
 
 
-def _label(rows: TextIO, labels: Mapping[str, str], out: TextIO) -> None:
+def _label(rows: TextIO, labels: Mapping[str, str], out: Writer) -> None:
     csv.field_size_limit(LONGEST_CELL)  # for the whole process, which reads no CSV but its own
     line = line_maker()
     table: Iterator[list[str]] = csv.reader(rows)

@@ -9,7 +9,6 @@ Threads: any; `_lock` guards the cache of digests.
 
 from __future__ import annotations
 
-import errno as codes
 import hashlib
 import os
 import stat
@@ -18,7 +17,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import BinaryIO, TextIO
+from typing import BinaryIO
 
 from cachetools import LRUCache
 
@@ -28,7 +27,7 @@ from cdbfs.query.catalog import Catalog
 from cdbfs.query.run import MOST_BYTES, prepare, run
 from cdbfs.query.runs import Job, Runs
 from cdbfs.query.shelf import Shelf
-from cdbfs.store.results import Kept, OnDisk
+from cdbfs.store.results import Kept, OnDisk, Writer
 from cdbfs.xnat.client import Client
 from cdbfs.xnat.deadline import Stop
 
@@ -111,15 +110,15 @@ class Queries:
         kept = None if query.rival else self.runs.kept(self._known_key(query))
         return kept or Kept(0, query.found.st_mtime_ns)
 
-    def reason(self, query: Query) -> tuple[CdbfsError, int] | None:
+    def reason(self, query: Query) -> tuple[str, int] | None:
         """Why there is no (new) result, and since when, nanoseconds since the epoch."""
         if query.rival:
-            return query.conflict(), query.found.st_mtime_ns
+            return str(query.conflict()), query.found.st_mtime_ns
         key = self._known_key(query)
         if key == UNREADABLE:
             return self._why_unreadable(query), query.found.st_ctime_ns
         failure = self.runs.failure(key)
-        return None if failure is None else (failure.error, failure.when)
+        return None if failure is None else (failure.reason, failure.when)
 
     # -- running
 
@@ -139,7 +138,8 @@ class Queries:
                 time.sleep(POLL_SECONDS)
 
     def saved(self, path: str, caller: Caller | None = None, *, again: bool = False) -> None:
-        """A query has another text now, or is to be run `again`: start its search, and wait as `caller` would.
+        """A query has another text now, or none, or is to be run `again`: start its search, if there is any, and
+        wait as `caller` would.
 
         What comes of the search is no matter of saving: it is told by the result.
         """
@@ -163,26 +163,16 @@ class Queries:
         except CdbfsError:
             pass
 
-    def gone(self, path: str) -> None:
-        """A query was removed or renamed."""
-        self.runs.leave(self._prefix + os.path.splitext(path)[0] + RESULT)
-
     def is_copy(self, path: str) -> bool:
-        """Whether a file of the user's has the bytes of the result, or error, that hides it. Raises OSError."""
+        """Whether a file of the user's has the bytes of the result, or error, that hides it."""
         query = self.of(path)
-        if query is None or not stat.S_ISREG(self.shelf.stat(path).st_mode):
+        if query is None:
             return False
-        with open(self.shelf.open(path, os.O_RDONLY), "rb") as file:
-            if path.endswith(ERROR):
-                reason = self.reason(query)
-                return reason is not None and file.read(MOST_BYTES) == error_text(reason[0])
-            result = None if query.rival else self.runs.kept_open(self._known_key(query))
-            if result is None:
-                return False
-            try:
-                return _alike(file, result)
-            finally:
-                result.close()
+        try:
+            with self.shelf.reading(path) as file:
+                return self._is_error(file, query) if path.endswith(ERROR) else self._is_result(file, query)
+        except OSError:
+            return False
 
     def drop(self, query: Query, path: str) -> None:
         """Forget the result; where `path` is that of the error, also why there is none.
@@ -206,6 +196,19 @@ class Queries:
 
     # -- parts
 
+    def _is_error(self, file: BinaryIO, query: Query) -> bool:
+        reason = self.reason(query)
+        return reason is not None and file.read(MOST_BYTES) == error_text(reason[0])
+
+    def _is_result(self, file: BinaryIO, query: Query) -> bool:
+        result = None if query.rival else self.runs.kept_open(self._known_key(query))
+        if result is None:
+            return False
+        try:
+            return _alike(file, result)
+        finally:
+            result.close()
+
     def _present(self, path: str) -> bytes:
         """The text of the query that a result belongs to; b"" where there is none."""
         query = self.of(path)
@@ -223,10 +226,7 @@ class Queries:
 
     def _read(self, path: str) -> bytes:
         """The text, with one byte more than a query may have where it is too long; b"" where it is blank."""
-        descriptor = self.shelf.open(path, os.O_RDONLY)
-        with open(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise OSError(codes.EINVAL, os.strerror(codes.EINVAL))
+        with self.shelf.reading(path) as file:
             text = file.read(MOST_BYTES + 1) or b""
         return text if text.strip() else b""
 
@@ -238,27 +238,28 @@ class Queries:
             known = self._digests.get(mark)
         if known is not None:
             return known
+        now = time.time_ns()
         try:
             text = self._read(query.path)
         except OSError:
             return UNREADABLE  # who opens the result is told why
         key = _key(text) if text else ""
-        if time.time_ns() - found.st_ctime_ns > SETTLED:
+        if now - found.st_ctime_ns > SETTLED:
             with self._lock:
                 self._digests[mark] = key
         return key
 
-    def _why_unreadable(self, query: Query) -> CdbfsError:
+    def _why_unreadable(self, query: Query) -> str:
         try:
             self.text(query)
         except CdbfsError as error:
-            return error
-        return CdbfsError(f"{os.path.basename(query.path)} could not be read a moment ago; try again")
+            return str(error)
+        return f"{os.path.basename(query.path)} could not be read a moment ago; try again"
 
     def _job(self, text: bytes) -> Job:
         return Job(_key(text), partial(self._make, text))
 
-    def _make(self, text: bytes, out: TextIO, stop: Stop) -> None:
+    def _make(self, text: bytes, out: Writer, stop: Stop) -> None:
         run(prepare(text, self._catalog), self._client, self.runs.workspace, out, stop)
 
 
@@ -266,9 +267,9 @@ def _join(directory: str, name: str) -> str:
     return f"{directory}/{name}" if directory else name
 
 
-def error_text(error: CdbfsError) -> bytes:
+def error_text(reason: str) -> bytes:
     """x.error"""
-    return f"{error}\n".encode("utf-8", "backslashreplace")
+    return f"{reason}\n".encode("utf-8", "backslashreplace")
 
 
 def _alike(file: BinaryIO, result: OnDisk) -> bool:

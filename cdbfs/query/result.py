@@ -14,30 +14,31 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, BinaryIO, Callable, TextIO, TypeVar
+from typing import Any, BinaryIO, Callable, TypeVar
 
 from cdbfs.errors import ServerFault
 from cdbfs.query import filter as filtering
 from cdbfs.query.filter import Row
 from cdbfs.query.order import in_order, ranking
 from cdbfs.query.search import Layout
+from cdbfs.store.results import Writer
 from cdbfs.xnat.searches import Answer, Columns
 
 Item = TypeVar("Item")
 
 
-def write_csv(answer: BinaryIO, layout: Layout, out: TextIO, workspace: Path) -> int:
+def write_csv(answer: BinaryIO, layout: Layout, out: Writer, workspace: Path) -> int:
     """Write the result to `out`; the number of rows. Raises ServerFault or OSError, and `out` is then not whole.
 
     `workspace` is a directory for what is too large to be sorted in memory.
     """
     try:
         return _write_csv(answer, layout, out, workspace)
-    except ValueError as error:  # ijson's, of a number of thousands of digits, comes up anywhere after
+    except (ValueError, csv.Error) as error:  # of a number of thousands of digits; of NUL, on Python 3.10
         raise ServerFault(f"the answer to the search cannot be read: {error}"[:200]) from None
 
 
-def _write_csv(answer: BinaryIO, layout: Layout, out: TextIO, workspace: Path) -> int:
+def _write_csv(answer: BinaryIO, layout: Layout, out: Writer, workspace: Path) -> int:
     table = Answer(answer)
     keys = _keys(table.columns(), layout)
     rows: Iterator[Row] = _counted(table, keys, layout.spare)

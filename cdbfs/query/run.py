@@ -12,7 +12,6 @@ import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 from cdbfs.errors import AccessRefused, BrokeOff, QueryError, ServerFault
 from cdbfs.query import documents
@@ -24,6 +23,7 @@ from cdbfs.query.model import Value
 from cdbfs.query.parse import LONGEST, parse
 from cdbfs.query.result import write_csv
 from cdbfs.query.search import Layout, Search
+from cdbfs.store.results import Writer
 from cdbfs.xnat.client import Client
 from cdbfs.xnat.deadline import Stop
 from cdbfs.xnat.searches import Answer
@@ -78,7 +78,7 @@ def prepared(search: Search, project: Value | None = None) -> Prepared:
     return Prepared(search.type, document(search), search.layout, project=project)
 
 
-def run(query: Prepared, client: Client, workspace: Path, out: TextIO, stop: Stop | None = None) -> int:
+def run(query: Prepared, client: Client, workspace: Path, out: Writer, stop: Stop | None = None) -> int:
     """Write the query's result to `out`; the number of rows. Raises what the answer means, or Interrupted."""
     with tempfile.TemporaryFile(dir=workspace) as answer:
         try:

@@ -19,7 +19,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Callable, TextIO
+from typing import Callable
 
 from cachetools import LRUCache
 
@@ -28,12 +28,13 @@ from cdbfs.config import SEARCHES
 from cdbfs.errors import AccessRefused, CdbfsError, GivenUp, Interrupted, NoSpace, NotFound, ours
 from cdbfs.events import Journal
 from cdbfs.store.flight import Waiters
-from cdbfs.store.results import Kept, OnDisk, Results
+from cdbfs.store.results import Kept, OnDisk, Results, Writer
 from cdbfs.xnat.deadline import Stop
 
 MOST_FAILURES = 10_000
 SKEW = 60 * 10**9
 """Nanoseconds by which the clock of the disk may be ahead of ours."""
+UNWANTED = "nobody wants this search any more"
 FULL = (codes.ENOSPC, codes.EDQUOT)
 
 
@@ -42,14 +43,14 @@ class Job:
     """One question: its key, and how its result is written. `make` raises CdbfsError or OSError."""
 
     key: str
-    make: Callable[[TextIO, Stop], object]
+    make: Callable[[Writer, Stop], object]
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a search failed, and when (nanoseconds since the epoch)."""
+    """Why a search failed, as text (an exception keeps all that it passed), and when (ns since the epoch)."""
 
-    error: CdbfsError
+    reason: str
     when: int
 
 
@@ -177,10 +178,10 @@ class Runs:
 
     def close(self) -> None:
         """End all searches, and take no more."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
         with self._lock:
             for run in list(self._running.values()):
                 run.stop.stop()
-        self._pool.shutdown(wait=False, cancel_futures=True)
 
     # -- parts
 
@@ -222,16 +223,18 @@ class Runs:
         key = run.job.key
         try:
             with self._results.writing(key) as out:
-                run.job.make(out, run.stop)
+                run.job.make(_Wanted(out, run.stop), run.stop)
                 if run.stop.stopped:
-                    raise Interrupted("nobody wants this search any more")
+                    raise Interrupted(UNWANTED)
             with self._lock:
                 self._failures.pop(key, None)
         except Exception as error:
             failed = _meaning(error)
             if not run.stop.stopped:
                 self._failed(run, failed)
-            raise failed from error
+            if failed is error:
+                raise
+            raise failed from None
         finally:
             self.ended(self._forget(run))
 
@@ -239,7 +242,7 @@ class Runs:
         if isinstance(error, (AccessRefused, NotFound)):
             self._results.drop(run.job.key)
         with self._lock:
-            self._failures[run.job.key] = Failure(error, self._wall_clock())
+            self._failures[run.job.key] = Failure(str(error), self._wall_clock())
             name = min(run.names, default="a search")
         self._journal.record(error, name)
 
@@ -261,6 +264,19 @@ class Runs:
                 if self._wanted.get(name) is run:
                     del self._wanted[name]
             return names
+
+
+class _Wanted:
+    """The result's file, for as long as anybody wants the result."""
+
+    def __init__(self, out: Writer, stop: Stop) -> None:
+        self._out = out
+        self._stop = stop
+
+    def write(self, text: str) -> int:
+        if self._stop.stopped:
+            raise Interrupted(UNWANTED)
+        return self._out.write(text)
 
 
 def _meaning(error: Exception) -> CdbfsError:

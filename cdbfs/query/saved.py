@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import BinaryIO
 
 from cdbfs.errors import AccessRefused, NotFound, ServerFault
 from cdbfs.query import documents
@@ -20,6 +20,7 @@ from cdbfs.query.documents import Column
 from cdbfs.query.fields import FieldsOf
 from cdbfs.query.result import line_maker, write_csv
 from cdbfs.query.search import Layout
+from cdbfs.store.results import Writer
 from cdbfs.xnat import xml
 from cdbfs.xnat.client import Client
 from cdbfs.xnat.deadline import Stop
@@ -38,7 +39,7 @@ def run_saved(
     client: Client,
     fields_of: FieldsOf,
     workspace: Path,
-    out: TextIO,
+    out: Writer,
     stop: Stop | None = None,
 ) -> int:
     """Write the rows of a stored search to `out`; their number. Raises what the answer means, or Interrupted."""
@@ -89,7 +90,7 @@ def _names(column: Column, fields_of: FieldsOf) -> Iterator[str]:
                 yield found.id
 
 
-def _as_answered(answer: BinaryIO, out: TextIO) -> int:
+def _as_answered(answer: BinaryIO, out: Writer) -> int:
     """The columns of the rows themselves, in order of their names: XNAT 1.6 tells no others, and in no order."""
     table = Answer(answer)
     keys = _keys(table)

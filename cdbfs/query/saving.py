@@ -90,9 +90,9 @@ def _text(shelf: Shelf, path: str) -> bytes | None:
     if not is_query(path):
         return None
     try:
-        with open(shelf.open(path, os.O_RDONLY), "rb") as file:
+        with shelf.reading(path) as file:
             return file.read(MOST_BYTES + 1)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
 
 
@@ -127,7 +127,7 @@ def _left_out(search: Search) -> list[str]:
 
 
 def _owned(document: bytes, search_id: str, name: str, owner: Owner) -> bytes:
-    """A search document under another ID, and with its owner; else as it is."""
+    """A search document under another ID, and open to its owner, whoever it was open to before; else as it is."""
     root = xml.parse(document, "the query")
     if root.get("tag"):
         raise QueryError('the document has tag="...", which makes it the search of a project: leave that out')
@@ -135,8 +135,7 @@ def _owned(document: bytes, search_id: str, name: str, owner: Owner) -> bytes:
     root.set("secure", "false" if owner.shared else "true")
     if not root.get("brief-description"):
         root.set("brief-description", name)
-    if owner.user not in documents.allowed_users(root):
-        documents.allow(root, owner.user)
+    documents.allow_only(root, owner.user)
     return bytes(etree.tostring(root, xml_declaration=True, encoding="UTF-8"))
 
 

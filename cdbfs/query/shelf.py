@@ -19,16 +19,19 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from cdbfs.errors import ConfigError
 from cdbfs.store.disk import make_private
 
-_renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
-"""os.rename knows no flags, and without RENAME_NOREPLACE `mv -n` would replace."""
-_renameat2.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+_renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+"""os.rename knows no flags, and without RENAME_NOREPLACE `mv -n` would replace. Missing before glibc 2.28."""
+if _renameat2 is not None:
+    _renameat2.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
 
 STEP = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+ROOT = STEP & ~os.O_NOFOLLOW
+"""The shelf itself may be a link of the user's: what it lies in is his alone."""
 OPENED = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 """Added to every open: nothing that lies there may lead elsewhere, or make us wait."""
 PASSED_ON = os.O_ACCMODE | os.O_APPEND | os.O_TRUNC | os.O_EXCL | os.O_SYNC | os.O_DSYNC
@@ -101,6 +104,21 @@ class Shelf:
             found = flags & PASSED_ON | create | OPENED
             return os.open(name, found, (mode or 0) & self._mask, dir_fd=directory)
 
+    @contextmanager
+    def reading(self, path: str) -> Iterator[BinaryIO]:
+        """A regular file, open to be read. Raises OSError."""
+        descriptor = self.open(path, os.O_RDONLY)
+        try:
+            mode = os.fstat(descriptor).st_mode
+            if stat.S_ISDIR(mode):
+                raise IsADirectoryError(codes.EISDIR, os.strerror(codes.EISDIR))
+            if not stat.S_ISREG(mode):
+                raise OSError(codes.EINVAL, os.strerror(codes.EINVAL))
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                yield file
+        finally:
+            os.close(descriptor)
+
     def truncate(self, path: str, length: int) -> None:
         descriptor = self.open(path, os.O_WRONLY)
         try:
@@ -125,7 +143,11 @@ class Shelf:
     def rename(self, path: str, new: str, flags: int = 0) -> None:
         """`flags` are those of renameat2(2): not to replace, to exchange."""
         with self._at(path) as (from_dir, name), self._at(new) as (to_dir, new_name):
-            if _renameat2(from_dir, os.fsencode(name), to_dir, os.fsencode(new_name), flags):
+            if flags == 0:
+                os.rename(name, new_name, src_dir_fd=from_dir, dst_dir_fd=to_dir)
+            elif _renameat2 is None:
+                raise OSError(codes.EINVAL, os.strerror(codes.EINVAL))
+            elif _renameat2(from_dir, os.fsencode(name), to_dir, os.fsencode(new_name), flags):
                 number = ctypes.get_errno()
                 raise OSError(number, os.strerror(number))
 
@@ -133,10 +155,19 @@ class Shelf:
         """Rename what has that name to the first of x~, x~2, x~3 that is free."""
         for number in range(1, MOST_ASIDE):
             try:
-                self.rename(path, f"{path}~{number if number > 1 else ''}", RENAME_NOREPLACE)
+                self._rename_if_free(path, f"{path}~{number if number > 1 else ''}")
                 return
             except FileExistsError:
                 continue
+
+    def _rename_if_free(self, path: str, new: str) -> None:
+        try:
+            self.rename(path, new, RENAME_NOREPLACE)
+        except OSError as error:
+            if error.errno not in (codes.EINVAL, codes.ENOSYS):
+                raise
+            self.link(path, new)  # as on NFS, which knows no flags of renames
+            self.unlink(path)
 
     def mkdir(self, path: str, mode: int) -> None:
         with self._at(path) as (directory, name):
@@ -154,8 +185,14 @@ class Shelf:
 
     def chmod(self, path: str, mode: int) -> None:
         with self._at(path) as (directory, name):
-            _no_link(name, directory)
-            os.chmod(name, mode & self._mask, dir_fd=directory)
+            found = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        try:
+            if stat.S_ISLNK(os.fstat(found).st_mode):
+                raise OSError(codes.EOPNOTSUPP, os.strerror(codes.EOPNOTSUPP))  # Linux has no lchmod
+            # Not by name: that would follow a link put there meanwhile.
+            os.chmod(f"/proc/self/fd/{found}", mode & self._mask)
+        finally:
+            os.close(found)
 
     def utimens(self, path: str, times: tuple[int, int]) -> None:
         """Access and modification time, nanoseconds since the epoch."""
@@ -206,10 +243,10 @@ class Shelf:
 
     def _root(self) -> int:
         try:
-            return os.open(self.root, STEP)
+            return os.open(self.root, ROOT)
         except FileNotFoundError:
             self.prepare()  # somebody took it away; what is in use must not vanish
-            return os.open(self.root, STEP)
+            return os.open(self.root, ROOT)
 
 
 def _type_bits(entry: os.DirEntry[str]) -> int:
@@ -219,9 +256,3 @@ def _type_bits(entry: os.DirEntry[str]) -> int:
         if entry.is_dir(follow_symlinks=False):
             return stat.S_IFDIR
     return stat.S_IFREG
-
-
-def _no_link(name: str, directory: int) -> None:
-    """chmod follows links, whatever it is told (Linux has no lchmod)."""
-    if stat.S_ISLNK(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
-        raise OSError(codes.EOPNOTSUPP, os.strerror(codes.EOPNOTSUPP))

@@ -12,12 +12,12 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TextIO
 
 from cdbfs.query.catalog import Catalog
 from cdbfs.query.overview import run_overview
 from cdbfs.query.runs import Job, Runs
 from cdbfs.query.saved import run_saved
+from cdbfs.store.results import Writer
 from cdbfs.xnat.client import Client
 from cdbfs.xnat.deadline import Stop
 
@@ -42,11 +42,11 @@ class Standing:
         make = partial(self._run_overview, project, type_name, labels)
         return Job(_key("overview", project, type_name, version), make)
 
-    def _run_saved(self, search_id: str, document: bytes, out: TextIO, stop: Stop) -> None:
+    def _run_saved(self, search_id: str, document: bytes, out: Writer, stop: Stop) -> None:
         run_saved(search_id, document, self.client, self.catalog.fields, self.runs.workspace, out, stop)
 
     def _run_overview(
-        self, project: str, type_name: str, labels: Mapping[str, str], out: TextIO, stop: Stop
+        self, project: str, type_name: str, labels: Mapping[str, str], out: Writer, stop: Stop
     ) -> None:
         run_overview(project, type_name, labels, self.client, self.catalog, self.runs.workspace, out, stop)
 

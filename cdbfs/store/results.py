@@ -17,8 +17,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Protocol
 
+from cdbfs.errors import TooLarge
 from cdbfs.store.disk import PART, PART_SECONDS, make_private
 
 SUFFIX = ".csv"
@@ -45,6 +46,27 @@ class OnDisk(Kept):
 
     def close(self) -> None:
         os.close(self.descriptor)
+
+
+class Writer(Protocol):
+    """Takes a result's text, part by part."""
+
+    def write(self, text: str, /) -> int: ...
+
+
+class _Bounded:
+    """A file that takes no more than `most` characters: what a server sends may grow a thousandfold as CSV."""
+
+    def __init__(self, file: Writer, most: int) -> None:
+        self._file = file
+        self._left = most
+        self._most = most
+
+    def write(self, text: str, /) -> int:
+        self._left -= len(text)
+        if self._left < 0:
+            raise TooLarge(f"the result is over {self._most} characters")
+        return self._file.write(text)
 
 
 class Results:
@@ -74,13 +96,16 @@ class Results:
         return OnDisk(found.st_size, found.st_mtime_ns, descriptor)
 
     @contextmanager
-    def writing(self, key: str) -> Iterator[TextIO]:
-        """A text file that becomes the result of `key` when the block ends without an error. Raises OSError."""
+    def writing(self, key: str) -> Iterator[Writer]:
+        """A text file that becomes the result of `key` when the block ends without an error.
+
+        Raises OSError, and TooLarge for a result that would take more than all may.
+        """
         make_private(self.directory)
         descriptor, part = tempfile.mkstemp(prefix=PART, dir=self.directory)  # mode 0600
         try:
             with open(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-                yield file
+                yield _Bounded(file, self._cap)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(part, self._path(key))

@@ -82,7 +82,7 @@ class ShelfFile(Own):
     own: os.stat_result
 
     def content(self) -> Content:
-        with open(self.queries.shelf.open(self.path, os.O_RDONLY), "rb") as file:
+        with self.queries.shelf.reading(self.path) as file:
             return Content(file.read(), self.own.st_mtime_ns)
 
 
@@ -122,5 +122,5 @@ class QueryError(Result):
         reason = None if query is None else self.queries.reason(query)
         if reason is None:
             raise NoSuchName(self.path)
-        error, when = reason
-        return Content(error_text(error), when)
+        text, when = reason
+        return Content(error_text(text), when)

@@ -80,6 +80,8 @@ class Source:
     started: int
     """Nanoseconds since the epoch: the mtime of what has none."""
     standing: Standing
+    searches: Listings
+    """Documents of stored searches, kept apart, so that many of them do not displace the listings."""
 
     def projects(self, caller: Caller) -> ProjectIndex:
         return self.listings.get(
@@ -135,7 +137,7 @@ class Source:
     def saved_search_xml(self, search_id: str, caller: Caller) -> Content:
         """query.xml. Nothing tells when a stored search changed."""
         key = ("saved", search_id)
-        raw = self.listings.get(
+        raw = self.searches.get(
             key,
             lambda: Raw(self._saved_search(search_id)),
             caller,

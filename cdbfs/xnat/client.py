@@ -24,6 +24,8 @@ from cdbfs.xnat.session import Route, Session
 VERSION_SECONDS = 5.0
 IN_A_SEGMENT = ":@"
 """What a part of a path may hold as it is (RFC 3986), and data types do: nt:scores, @nt:scores."""
+SEARCH_BYTES = 2**20
+"""Of the document of a stored search, at most."""
 LONGEST_ID = 1000
 """Characters; XNAT's own are at most 255. Servers refuse addresses of some 8,000."""
 
@@ -123,7 +125,7 @@ class Client:
 
         Where there is none, XNAT 1.6 answers 500: ServerFault, not NotFound.
         """
-        return self._document("/data/search/saved/{search}", search_id)
+        return self._document("/data/search/saved/{search}", search_id, SEARCH_BYTES)
 
     def saved_search_results(self, search_id: str, sink: BinaryIO, stop: Stop | None = None) -> None:
         """GET /data/search/saved/{ID}/results: the rows that a stored search finds now, as `search` gives them."""
@@ -171,12 +173,11 @@ class Client:
         route = Route(template, self._listing_bytes, self._deadline)
         return self.session.get(route, path, params).body
 
-    def _document(self, template: str, item: str) -> bytes:
+    def _document(self, template: str, item: str, most: int | None = None) -> bytes:
         """The document's bytes, checked to be whole and to be the one that was asked for."""
         path = template[: template.index("{")] + _segment(item)
-        body = self.session.get(
-            Route(template, self._document_bytes, self._deadline), path, {"format": "xml"}
-        ).body
+        route = Route(template, most or self._document_bytes, self._deadline)
+        body = self.session.get(route, path, {"format": "xml"}).body
         root = xml.parse(body, f"the document {path}")
         if root.get("ID", item) != item:
             raise ServerFault(f"the server answered {path} with the document of another item")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, BinaryIO
 
 import ijson
@@ -56,6 +57,10 @@ def _told(body: bytes, names: Sequence[str], what: str) -> list[dict[str, str]]:
 _COLUMNS = ("FIELD_ID", "HEADER", "SUMMARY", "TYPE", "REQUIRES_VALUE", "DESC", "ELEMENT_NAME", "SRC")
 
 
+MOST_COLUMNS = 20_000
+"""Of an answer: those asked for, and what XNAT adds."""
+
+
 @dataclass(frozen=True)
 class Columns:
     """Which key a field's values have in an answer's rows."""
@@ -68,8 +73,14 @@ class Columns:
         exact = self.keys.get((element, field))
         if exact is not None:
             return exact
-        wanted = (element.upper(), field.upper())
-        return next((key for (e, f), key in self.keys.items() if (e.upper(), f.upper()) == wanted), None)
+        return self._folded.get((element.upper(), field.upper()))
+
+    @cached_property
+    def _folded(self) -> Mapping[tuple[str, str], str]:
+        folded: dict[tuple[str, str], str] = {}
+        for (element, field), key in self.keys.items():
+            folded.setdefault((element.upper(), field.upper()), key)
+        return folded
 
 
 class Answer:
@@ -87,6 +98,8 @@ class Answer:
         for told in self._tables("Columns", once=True):
             if told.get("id") and told.get("key"):
                 keys.setdefault((told.get("element_name", ""), told["id"]), told["key"])
+                if len(keys) > MOST_COLUMNS:
+                    raise ServerFault(f"the answer to the search has over {MOST_COLUMNS} columns")
         return Columns(keys)
 
     def rows(self) -> Iterator[dict[str, str]]:

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
 
 import pytest
 
@@ -26,7 +25,7 @@ from cdbfs.errors import (
 from cdbfs.events import Journal
 from cdbfs.query.runs import Job, Run, Runs
 from cdbfs.store.flight import Waiters
-from cdbfs.store.results import Results
+from cdbfs.store.results import Results, Writer
 from cdbfs.xnat.deadline import Stop
 from tests.mount.failing import wait_until
 
@@ -49,7 +48,7 @@ class Search:
     def job(self) -> Job:
         return Job(self.key, self.make)
 
-    def make(self, out: TextIO, stop: Stop) -> None:
+    def make(self, out: Writer, stop: Stop) -> None:
         self.asked += 1
         self.stop = stop
         out.write(self.text[:1])
@@ -160,7 +159,7 @@ def test_nothing_of_a_search_that_fails_is_kept(desk: Desk, tmp_path: Path) -> N
     assert os.listdir(tmp_path / "results") == []
     failure = desk.runs.failure("k")
     assert failure is not None
-    assert str(failure.error) == "it broke"
+    assert failure.reason == "it broke"
     assert failure.when == desk.now
     assert [line.what for line in desk.journal.failures()] == ["x.csv"]
 
@@ -357,3 +356,28 @@ def test_closing_ends_what_is_under_way_and_lets_go_of_who_waits(desk: Desk) -> 
     assert isinstance(got[0], Interrupted)
     with pytest.raises(Interrupted, match="the mount is ending"):
         desk.read(Search("other"))
+
+
+def test_one_that_is_given_up_while_it_writes_gives_up_its_place(desk: Desk) -> None:
+    class Writing(Search):
+        def make(self, out: Writer, stop: Stop) -> None:
+            self.asked += 1
+            ends = time.monotonic() + 20
+            while time.monotonic() < ends:
+                out.write("row\n")
+
+    search = Writing("endless")
+    run = under_way(desk, search)
+    desk.runs.leave("x.csv")
+    with pytest.raises(Interrupted):
+        run.future.result(10)
+    assert desk.runs.failure("endless") is None
+
+
+def test_a_failure_keeps_nothing_of_the_search(desk: Desk) -> None:
+    """An exception would keep the frames that it passed, with all that they hold."""
+    with pytest.raises(ServerFault):
+        desk.read(Search(error=ServerFault("it broke")))
+    failure = desk.runs.failure("k")
+    assert failure is not None
+    assert [type(each) for each in vars(failure).values()] == [str, int]

@@ -141,6 +141,20 @@ def test_a_search_of_somebody_else_is_never_replaced(shell: Shell, secure: str) 
     reader.session.close()
 
 
+def test_a_document_that_others_may_run_is_stored_for_its_user_alone(shell: Shell) -> None:
+    """As one that was copied from saved/: who could run that is nobody's choice here."""
+    others = "<xdat:allowed_user><xdat:login>reader</xdat:login></xdat:allowed_user>"
+    others += "<xdat:allowed_groups><xdat:groupID>ALL</xdat:groupID></xdat:allowed_groups>"
+    shell.write("doc.xml", bundle(["AGE"], extra=others))
+    assert shell.save("doc").stdout == "saved/mylogin_doc\n"
+    root = shell.saved("mylogin_doc")
+    assert users(root) == ["mylogin"]
+    assert list(root.iter(f"{{{XDAT}}}groupID")) == []
+    reader = Client(shell.settings, READER)
+    assert reader.saved_searches() == []
+    reader.session.close()
+
+
 @pytest.mark.parametrize("shell", ["1.6"], indirect=True)
 def test_one_that_others_use_too_is_replaced_only_if_that_is_asked_for(shell: Shell) -> None:
     both = "".join(

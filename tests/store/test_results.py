@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cdbfs.errors import TooLarge
 from cdbfs.store.disk import PART, PART_SECONDS
 from cdbfs.store.results import Results
 
@@ -33,7 +34,6 @@ def test_a_result_is_whole_or_not_there(tmp_path: Path) -> None:
     assert content(results, "k") is None
     with results.writing("k") as out:
         out.write("id,ü\n1,2\n")
-        out.flush()
         assert results.find("k") is None
     assert content(results, "k") == "id,ü\n1,2\n".encode()
     kept = results.find("k")
@@ -49,7 +49,6 @@ def test_one_that_fails_leaves_the_old_one_and_nothing_else(tmp_path: Path) -> N
     def fail() -> None:
         with results.writing("k") as out:
             out.write("new")
-            out.flush()
             raise ValueError("half")
 
     with pytest.raises(ValueError, match="half"):
@@ -95,10 +94,10 @@ def test_what_was_not_opened_for_longest_goes_first(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["a.csv", "c.csv", "d.csv"]
 
 
-def test_the_newest_stays_though_it_is_too_large(tmp_path: Path) -> None:
+def test_the_newest_stays(tmp_path: Path) -> None:
     results = Results(tmp_path, 250)
     write(results, "a", "x" * 80)
-    write(results, "b", "x" * 1000)
+    write(results, "b", "x" * 240)
     assert os.listdir(tmp_path) == ["b.csv"]
 
 
@@ -130,3 +129,16 @@ def test_parts_of_killed_writers_go(tmp_path: Path) -> None:
     os.utime(old, (0, time.time() - PART_SECONDS - 10))
     write(results, "k", "a\n")
     assert sorted(os.listdir(tmp_path)) == sorted(["k.csv", young.name])
+
+
+def test_a_result_larger_than_all_may_be_is_refused(tmp_path: Path) -> None:
+    results = Results(tmp_path, 100)
+
+    def grow() -> None:
+        with results.writing("k") as out:
+            for _ in range(11):
+                out.write("x" * 10)
+
+    with pytest.raises(TooLarge, match="over 100"):
+        grow()
+    assert os.listdir(tmp_path) == []

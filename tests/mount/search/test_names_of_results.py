@@ -113,3 +113,36 @@ def test_a_server_that_is_back_is_asked_again_though_there_is_an_older_result(he
         return here.names() == ["d.csv", "d.sql"]
 
     wait_until(read_and_gone)
+
+
+def test_libfuses_name_for_what_is_removed_while_open_is_taken_from_nobody_else(here: Shelf) -> None:
+    here.write("d.sql", first(2))
+    shell("mv d.csv .fuse_hidden_mine", here.root)
+    assert here.read(".fuse_hidden_mine") == answer(2)
+    here.holds("d.sql", 2)
+
+
+def test_a_query_that_gets_the_other_suffix_is_run(here: Shelf) -> None:
+    here.write("d.sql", first(2))
+    shell("rm d.csv; mv d.sql d.xml", here.root)
+    here.settled()
+    assert (here.root / "d.csv").stat().st_size == len(answer(2))
+    assert here.searches() == 2
+
+
+def test_a_query_whose_rival_goes_is_run(here: Shelf) -> None:
+    here.write("d.sql", first(2))
+    here.write("d.xml", first(3))
+    shell("rm d.csv d.sql", here.root)
+    wait_until(lambda: (here.root / "d.csv").stat().st_size == len(answer(3)))
+
+
+def test_who_waits_for_a_query_that_is_emptied_is_let_go(here: Shelf) -> None:
+    here.slow()
+    here.write("new", first(2))
+    shell("mv new d.sql", here.root)
+    here.shows("searches", 1)
+    shell(": > d.sql", here.root)
+    here.shows("searches", 0)
+    here.server.clear_faults()
+    assert here.names() == ["d.sql"]
