@@ -1,10 +1,11 @@
 """A search document that a user wrote or took from XNAT or pyxnat, checked as a query in SQL is.
 
-Used by run. What the server would answer with an error that says nothing, or silently with something else, is said
-before it is asked: unknown types and fields, operators, an empty search_where, an IN beside other criteria. The
-document itself is sent as it is, so what its criteria mean is XNAT's matter.
+Used by run and saving; by saved for the columns alone. What the server would answer with an error that says
+nothing, or silently with something else, is said before it is asked: unknown types and fields, operators, an
+empty search_where, an IN beside other criteria. The document itself is sent as it is, so what its criteria
+mean is XNAT's matter.
 
-Used by run and saving; by saved for the columns alone. Threads: pure functions; `fields_of` may ask the server.
+Threads: pure functions; `fields_of` may ask the server.
 """
 
 from __future__ import annotations

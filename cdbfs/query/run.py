@@ -1,6 +1,6 @@
 """A query's text, run on a server: read, checked, asked, written as CSV.
 
-Used by the command `cdbfs search`, and by shelf for queries in a mount. A wrong query costs no search,
+Used by the command `cdbfs search`, and by queries for those in a mount. A wrong query costs no search,
 but for a project that there is not: only the list of projects tells, which is asked for where nothing was found.
 
 Threads: plain functions.
