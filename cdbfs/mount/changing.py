@@ -54,10 +54,6 @@ class Changing(ABC):
         """Give an open file its number."""
 
     @abstractmethod
-    def is_open(self, path: str) -> bool:
-        """Whether a version of that path is open."""
-
-    @abstractmethod
     def directory(self, number: int) -> str:
         """The path of an open directory. Raises OSError."""
 
@@ -128,8 +124,9 @@ class Changing(ABC):
     @reports
     def rename(self, path: str, new: str, flags: int = 0) -> int:
         old_below, below = _within(path), _within(new)
-        if HIDDEN_NAME.search(new) and self.is_open(path) and self.search.is_virtual(old_below):
-            # libfuse removes what is open by renaming it, and asks for it by that name until it is closed.
+        if HIDDEN_NAME.search(new) and self.search.is_virtual(old_below):
+            # libfuse removes what is open by renaming it, and asks for it by that name until it is closed. It may
+            # do so just after we have closed it.
             self.search.unlink(old_below)
             self.hidden[new] = path
             return 0

@@ -238,9 +238,6 @@ class Operations(Changing):
             raise OSError(codes.EBADF, "no such handle")
         return found
 
-    def is_open(self, path: str) -> bool:
-        return self._versions.opened(path) is not None
-
     def directory(self, number: int) -> str:
         return self._open_directory(number)[0]
 

@@ -246,7 +246,8 @@ class Machine(RuleBasedStateMachine):
             assert path.read_bytes() == RESULT
             assert os.stat(path).st_size == len(RESULT)
         elif name.endswith("csv"):
-            assert _errno(path.read_bytes) == "EIO"
+            # What is left of the good one, cut off, may be a query, too.
+            assert _errno(path.read_bytes) == "EIO" or GOOD.startswith(text.strip())
         elif path.exists():
             assert path.read_bytes().endswith(b"\n")
 
@@ -340,8 +341,9 @@ class Machine(RuleBasedStateMachine):
     def hidden_names(self, path: str) -> int:
         """How many names a file has because it was removed under them while it is open."""
         number = os.lstat(self.both.shelf / path).st_ino
-        hidden = [entry for entry in self.both.shelf.rglob(f"{HIDDEN}*") if entry.lstat().st_ino == number]
-        return len(hidden)
+        # Not rglob: it looks where links lead, and stumbles over a name that is too long.
+        files = (Path(above, name) for above, _, names in os.walk(self.both.shelf) for name in names)
+        return sum(file.name.startswith(HIDDEN) and file.lstat().st_ino == number for file in files)
 
     def is_reachable(self, slot: int) -> bool:
         """Whether fstat knows a handle's file: not where it was removed and its directory after it."""
