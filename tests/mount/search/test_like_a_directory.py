@@ -301,7 +301,7 @@ class Machine(RuleBasedStateMachine):
     def path(self, where: Where) -> str:
         if isinstance(where, str):
             return where
-        found = sorted(self.both.plain.rglob("*"))
+        found = sorted(_below(self.both.plain))
         return str(found[where % len(found)].relative_to(self.both.plain)) if found else "a"
 
     def query(self, stem: str) -> bytes | None:
@@ -341,9 +341,9 @@ class Machine(RuleBasedStateMachine):
     def hidden_names(self, path: str) -> int:
         """How many names a file has because it was removed under them while it is open."""
         number = os.lstat(self.both.shelf / path).st_ino
-        # Not rglob: it looks where links lead, and stumbles over a name that is too long.
-        files = (Path(above, name) for above, _, names in os.walk(self.both.shelf) for name in names)
-        return sum(file.name.startswith(HIDDEN) and file.lstat().st_ino == number for file in files)
+        return sum(
+            path.name.startswith(HIDDEN) and path.lstat().st_ino == number for path in _below(self.both.shelf)
+        )
 
     def is_reachable(self, slot: int) -> bool:
         """Whether fstat knows a handle's file: not where it was removed and its directory after it."""
@@ -374,6 +374,11 @@ def _outcome(work: Callable[[], object]) -> object:
         return work()
     except OSError as error:
         return errno.errorcode[error.errno or 0]
+
+
+def _below(directory: Path) -> list[Path]:
+    """All that lies in it. Not by rglob: it looks where links lead, and stumbles over a name that is too long."""
+    return [Path(above, name) for above, *names in os.walk(directory) for each in names for name in each]
 
 
 def _errno(work: Callable[[], object]) -> str:
