@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, Callable
 
+from cdbfs.caller import Caller
 from cdbfs.config import Settings
 from cdbfs.errors import IsADirectory, NoSuchName, NotPermitted, ReadOnly
 from cdbfs.events import Journal
@@ -195,21 +196,13 @@ class Operations(Changing):
     @reports
     def open(self, path: str, fi: Any) -> int:
         below = in_search(path)
-        try:
-            node = self._tree.node(path, self.callers.patient(self._settings.lookup_deadline))
-            if below is not None and isinstance(node, Own):
-                descriptor = self.search.open(below, fi.flags)
-                return self.opened(OwnFile(path, descriptor, written=bool(fi.flags & os.O_TRUNC)), fi)
-        except (NoSuchName, FileNotFoundError):
-            if below is None:
-                raise
-            # Another mount took it away, and the kernel does not know yet. It looks anew then, and creates it.
-            raise OSError(codes.ESTALE, os.strerror(codes.ESTALE)) from None
-        if fi.flags & os.O_ACCMODE != os.O_RDONLY or fi.flags & (os.O_TRUNC | os.O_APPEND):
-            if below is not None:
-                raise NotPermitted("the result of a query is not written by hand")
+        if below is not None:
+            return self.opened(self._open_in_search(path, below, fi.flags), fi)
+        if _is_to_change(fi.flags):
             raise ReadOnly(path)
-        return self.opened(Reading(path, self._version(path, node), self._versions), fi)
+        caller = self.callers.patient(self._settings.request_deadline)
+        version = self._versions.to_open(path, lambda: self._version(self._tree.node(path, caller), caller))
+        return self.opened(Reading(path, version, self._versions), fi)
 
     @reports
     def read(self, path: str | None, size: int, offset: int, fi: Any) -> bytes:
@@ -248,16 +241,29 @@ class Operations(Changing):
             raise OSError(codes.EBADF, "no such handle")
         return found
 
-    def _version(self, path: str, node: Node) -> Version:
-        """The version that a new handle reads."""
+    def _open_in_search(self, path: str, below: str, flags: int) -> Handle:
+        caller = self.callers.patient(self._settings.lookup_deadline)
+        try:
+            node = self._tree.node(path, caller)
+            if isinstance(node, Own):
+                return OwnFile(path, self.search.open(below, flags), written=bool(flags & os.O_TRUNC))
+        except (NoSuchName, FileNotFoundError):
+            # Another mount took it away, and the kernel does not know yet. It looks anew then, and creates it.
+            raise OSError(codes.ESTALE, os.strerror(codes.ESTALE)) from None
+        if _is_to_change(flags):
+            raise NotPermitted("the result of a query is not written by hand")
+        return Reading(path, self._versions.latest(path, self._version(node, caller)), self._versions)
+
+    def _version(self, node: Node, caller: Caller) -> Version:
+        """The present version of a file."""
         if isinstance(node, Result):
             # Checking the query may need listings before the search itself.
-            patience = self._settings.request_deadline + self._settings.search_deadline
-            return self._versions.latest(path, node.open(self.callers.patient(patience)))
-        if not isinstance(node, File):
-            raise IsADirectory(path)
-        caller = self.callers.patient(self._settings.request_deadline)
-        return self._versions.to_open(path, lambda: node.content(caller))
+            return node.open(
+                self.callers.patient(self._settings.request_deadline + self._settings.search_deadline)
+            )
+        if isinstance(node, File):
+            return node.content(caller)
+        raise IsADirectory("a directory is not read as a file")
 
     # -- parts --------------------------------------------------------------------------------------------------
 
@@ -307,6 +313,10 @@ class Operations(Changing):
             "st_atime": found.st_atime_ns,
             **self._owner,
         }
+
+
+def _is_to_change(flags: int) -> bool:
+    return flags & os.O_ACCMODE != os.O_RDONLY or flags & (os.O_TRUNC | os.O_APPEND) != 0
 
 
 def _own_attributes(found: os.stat_result) -> Attributes:

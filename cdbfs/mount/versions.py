@@ -7,8 +7,8 @@ version that is open; else fstat, and a private mmap of two readers, would mix t
 moment until it is closed everywhere, and gets the present one. Only a handle that stays open all the same may see
 an fstat that is not of its bytes.
 
-The result of a search is another matter: who opens it decides which version is the present one (`latest`), and
-that is the one that everybody sees from then on.
+The result of a search is another matter: each who opens it makes it, and the one that was opened last is the one
+that everybody sees from then on.
 
 What a size is asked of is right: fstat, lseek to the end, and what goes by them. A sendfile or splice of a program
 that never asked may, within milliseconds of a change, be cut at the size of the version before: the kernel throws
@@ -23,11 +23,11 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Callable, Protocol, TypeVar
+from typing import Callable, Protocol
 
 from cachetools import TTLCache
 
-from cdbfs.tree.nodes import Content
+from cdbfs.tree.nodes import Content, Version
 
 DRAIN_SECONDS = 1.0
 """How long those who open wait for a version that gives way to be closed everywhere."""
@@ -46,9 +46,6 @@ class Shown(Protocol):
     def size(self) -> int: ...
     @property
     def mtime(self) -> int: ...
-
-
-S = TypeVar("S", bound=Shown)
 
 
 @dataclass
@@ -97,28 +94,22 @@ class Versions:
             self._show(path, content)
         return content
 
-    def to_open(self, path: str, make: Callable[[], Content]) -> Content:
+    def to_open(self, path: str, make: Callable[[], Version]) -> Version:
         """The version for a new handle, which counts as open until `closed`."""
         with self._lock:
             old = self._drained(path)
-            content = self._to_join(path, old)
+            content: Version | None = self._to_join(path, old)
         content = content or make()
         with self._lock:
             content = self._to_join(path, old) or content
-            state = self._open.get(path)
-            if state is None or state.content is not content:
-                state = _Open(content, self._clock() + (self._briefest if content.volatile else self._longest))
-            self._opens(path, state, content)
+            self._opens(path, content)
         self._settle(path)
         return content
 
-    def latest(self, path: str, content: S) -> S:
-        """Have `content` as the present version from now on; it counts as open until `closed`."""
+    def latest(self, path: str, content: Version) -> Version:
+        """Have `content`, whatever was shown, as the present version; it counts as open until `closed`."""
         with self._lock:
-            state = self._open.get(path)
-            if state is None or not _alike(state.content, content):
-                state = _Open(content, self._clock() + self._longest)
-            self._opens(path, state, content)
+            self._opens(path, content)
         self._settle(path)
         return content
 
@@ -157,9 +148,12 @@ class Versions:
                 del self._open[path]
                 self._all_closed.notify_all()
 
-    def _opens(self, path: str, state: _Open, content: Shown) -> None:
+    def _opens(self, path: str, content: Version) -> None:
         self._show(path, content)
-        self._open[path] = state
+        state = self._open.get(path)
+        if state is None or not _one(state.content, content):
+            seconds = self._briefest if content.volatile else self._longest
+            state = self._open[path] = _Open(content, self._clock() + seconds)
         state.handles.append(content)
 
     def _drained(self, path: str) -> _Open | None:
@@ -205,6 +199,11 @@ def _alike(one: Shown, other: Shown) -> bool:
     if isinstance(one, Content) and isinstance(other, Content):
         return one.data == other.data
     return (one.size, one.mtime) == (other.size, other.mtime)
+
+
+def _one(one: Shown, other: Shown) -> bool:
+    """Whether handles on them are handles on one version; each that is on disk is opened on its own."""
+    return one is other if isinstance(one, Content) or isinstance(other, Content) else _alike(one, other)
 
 
 def _without(handles: list[Shown], content: Shown) -> list[Shown]:

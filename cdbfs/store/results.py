@@ -32,6 +32,7 @@ class Kept:
 
     size: int
     mtime: int
+    volatile = False
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,8 @@ class Results:
             with contextlib.suppress(OSError):
                 os.unlink(part)
             raise
-        self._sweep(key)
+        with contextlib.suppress(OSError):  # the result is there all the same
+            self._sweep(key)
 
     def drop(self, key: str) -> None:
         """Forget the result."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from cdbfs.mount.versions import ENTRY_WEIGHT, MARGIN, Versions
-from cdbfs.store.results import Kept
+from cdbfs.store.results import OnDisk
 from cdbfs.tree.nodes import Content
 
 ATTR_TIMEOUT = 1.0
@@ -56,7 +56,9 @@ class Kernel:
         return found
 
     def open(self, path: str = PATH) -> Content:
-        return self.versions.to_open(path, self.make)
+        found = self.versions.to_open(path, self.make)
+        assert isinstance(found, Content)
+        return found
 
     def close(self, content: Content, path: str = PATH) -> None:
         self.versions.closed(path, content)
@@ -182,6 +184,7 @@ def test_a_volatile_file_gives_way_as_soon_as_the_kernel_has_forgotten_its_size(
         return Content(b"x", next(numbers), volatile=True)
 
     held = kernel.versions.to_open(PATH, make)
+    assert isinstance(held, Content)
     kernel.now += REMEMBERED - 0.1
     assert kernel.versions.to_show(PATH, make) is held
     kernel.now += 0.2
@@ -436,6 +439,7 @@ class Model(RuleBasedStateMachine):
     def open(self) -> None:
         pinned = self.pinned()
         got = self.kernel.versions.to_open(PATH, self.make)
+        assert isinstance(got, Content)
         # What gives way is not opened once more, though it was shown just now.
         remembered = self.remembered()
         gives_way = self.pin is not None and remembered is self.pin.content
@@ -540,8 +544,8 @@ def test_a_kernel_that_does_not_come_to_forget_holds_nobody_for_ever() -> None:
 # -- results, whose opener says which is the present one ----------------------------------------------------------
 
 
-def result(size: int, mtime: int) -> Kept:
-    return Kept(size, mtime)
+def result(size: int, mtime: int) -> OnDisk:
+    return OnDisk(size, mtime, descriptor=-1)
 
 
 def test_who_opens_a_result_decides_which_one_everybody_sees(kernel: Kernel) -> None:
@@ -587,3 +591,10 @@ def test_a_result_open_for_long_is_not_shown_any_more(kernel: Kernel) -> None:
     kernel.versions.latest(PATH, result(10, 1))
     kernel.now += LONGEST + 1
     assert kernel.versions.opened(PATH) is None
+
+
+def test_a_result_is_made_by_each_who_opens_it(kernel: Kernel) -> None:
+    made = [result(10, 1), result(10, 1), result(20, 2)]
+    opened = [kernel.versions.to_open(PATH, lambda each=each: each) for each in made]  # type: ignore[misc]
+    assert all(one is other for one, other in zip(opened, made))
+    assert kernel.versions.opened(PATH) is made[2]
