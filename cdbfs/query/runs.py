@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import errno as codes
+import logging
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -30,6 +31,8 @@ from cdbfs.events import Journal
 from cdbfs.store.flight import Waiters
 from cdbfs.store.results import Kept, OnDisk, Results, Writer
 from cdbfs.xnat.deadline import Stop
+
+log = logging.getLogger(__name__)
 
 MOST_FAILURES = 10_000
 SKEW = 60 * 10**9
@@ -90,8 +93,7 @@ class Runs:
         self._pool = ThreadPoolExecutor(SEARCHES, thread_name_prefix="cdbfs-search")
         self._lock = threading.RLock()
         self._running: dict[str, Run] = {}
-        self._wanted: dict[str, Run] = {}
-        """By name."""
+        """By key; a name wants one of them at the most."""
         self._failures: LRUCache[str, Failure] = LRUCache(MOST_FAILURES)
 
     @property
@@ -140,14 +142,13 @@ class Runs:
     def want(self, job: Job, name: str, *, awaited: bool = True) -> Run:
         """The search for `name`: the one under way, else a new one. What `name` wanted before, it leaves."""
         with self._lock:
+            before = self._wanted_by(name)
             run = self._running.get(job.key)
             if run is None:
                 run = self._running[job.key] = Run(job, awaited, set())
                 self._start(run)
             run.awaited |= awaited
             run.names.add(name)
-            before = self._wanted.get(name)
-            self._wanted[name] = run
             if before is not None and before is not run:
                 self._left(before, name)
         return run
@@ -155,9 +156,8 @@ class Runs:
     def leave(self, name: str, unless: str = "") -> None:
         """Nobody wants what `name` wanted, at least not under that name; nothing is left of the key `unless`."""
         with self._lock:
-            run = self._wanted.get(name)
+            run = self._wanted_by(name)
             if run is not None and run.job.key != unless:
-                del self._wanted[name]
                 self._left(run, name)
 
     def wait(self, run: Run, name: str, caller: Caller) -> None:
@@ -197,6 +197,10 @@ class Runs:
             return error
         return None
 
+    def _wanted_by(self, name: str) -> Run | None:
+        """With the lock: the search that a name wants."""
+        return next((run for run in self._running.values() if name in run.names), None)
+
     def _is_awaited(self, key: str) -> bool:
         with self._lock:
             run = self._running.get(key)
@@ -230,6 +234,8 @@ class Runs:
                 self._failures.pop(key, None)
         except Exception as error:
             failed = _meaning(error)
+            if not isinstance(error, (CdbfsError, OSError)):
+                log.exception("a fault in cdbfs itself in a search")
             if not run.stop.stopped:
                 self._failed(run, failed)
             if failed is error:
@@ -259,11 +265,7 @@ class Runs:
         with self._lock:
             if self._running.get(run.job.key) is run:
                 del self._running[run.job.key]
-            names = frozenset(run.names)
-            for name in names:
-                if self._wanted.get(name) is run:
-                    del self._wanted[name]
-            return names
+            return frozenset(run.names)
 
 
 class _Wanted:
