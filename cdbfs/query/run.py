@@ -49,13 +49,11 @@ class Prepared:
 
 def prepare(query: bytes, catalog: Catalog) -> Prepared:
     """What a query's file asks for: a search document where it begins with ``<``, else SQL. Raises QueryError."""
-    if len(query) > MOST_BYTES:
-        raise QueryError(f"the query is over {LONGEST} characters long")
     if is_document(query):
+        _check_length(query)
         found = documents.check(query, catalog.types(), catalog.fields)
         return Prepared(found.type, query, found.layout, refresh=not found.id.startswith("@"))
-    search = search_of(query, catalog)
-    return prepared(search, search.project)
+    return prepared(search_of(query, catalog))
 
 
 def is_document(query: bytes) -> bool:
@@ -65,6 +63,7 @@ def is_document(query: bytes) -> bool:
 
 def search_of(query: bytes, catalog: Catalog) -> Search:
     """The search that a query in SQL means. Raises QueryError."""
+    _check_length(query)
     try:
         text = query.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -73,9 +72,14 @@ def search_of(query: bytes, catalog: Catalog) -> Search:
     return check(parse(text), catalog.types(), catalog.fields)
 
 
-def prepared(search: Search, project: Value | None = None) -> Prepared:
+def _check_length(query: bytes) -> None:
+    if len(query) > MOST_BYTES:
+        raise QueryError(f"the query is over {LONGEST} characters long")
+
+
+def prepared(search: Search) -> Prepared:
     """A search that was checked, to be run."""
-    return Prepared(search.type, document(search), search.layout, project=project)
+    return Prepared(search.type, document(search), search.layout, project=search.project)
 
 
 def run(query: Prepared, client: Client, workspace: Path, out: Writer, stop: Stop | None = None) -> int:

@@ -99,12 +99,12 @@ def _text(shelf: Shelf, path: str) -> bytes | None:
 def to_be_stored(name: str, query: bytes, owner: Owner, catalog: Catalog) -> Stored:
     """The query of that name, checked as for a search. Raises QueryError, also where the server cannot hold it."""
     checked(name, Place(0, 0))
-    found = prepare(query, catalog)
     search_id = _ODD.sub("_", f"{owner.user}_{name}")
     if len(search_id) > LONGEST_ID:
         raise QueryError(f"{name} is too long a name for a search on the server")
     if is_document(query):
-        return Stored(search_id, name, _owned(found.document, search_id, name, owner), ())
+        document = prepare(query, catalog).document
+        return Stored(search_id, name, _owned(document, search_id, name, owner), ())
     search = search_of(query, catalog)
     if search.layout.kept is not None:
         raise QueryError(

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from cdbfs.config import Settings
-from cdbfs.credentials import Credentials
 from cdbfs.demo import StandIn
 from cdbfs.errors import (
     AccessRefused,
@@ -30,26 +29,12 @@ from cdbfs.query.run import prepare, run
 from cdbfs.xnat.client import Client
 from tests.demo import recordings
 from tests.demo.search.asking import all_of, bundle
+from tests.query.conftest import LOGIN
 from tests.query.test_result import answer, column
 from tests.xnat.servers import Request, Scripted, reply
 
-LOGIN = Credentials("mylogin", "mypasswd")
 QUERY = b"SELECT subject, NEO_NEOFAC_A AS a FROM nt:scores WHERE project = 'HCP_Q2' AND NEO_NEOFAC_A > 30"
 SEARCH = "POST /data/search"
-
-
-@pytest.fixture(scope="module", params=["1.6", "1.8"])
-def stand_in(request: pytest.FixtureRequest) -> Iterator[StandIn]:
-    with StandIn(recordings.data(), dialect=request.param) as running:
-        yield running
-
-
-@pytest.fixture
-def client(stand_in: StandIn) -> Iterator[Client]:
-    stand_in.reset_counts()
-    made = Client(Settings(url=stand_in.url), LOGIN)
-    yield made
-    made.session.close()
 
 
 def result(query: bytes | str, client: Client, workspace: Path) -> list[str]:

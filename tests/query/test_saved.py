@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cdbfs.config import Settings
-from cdbfs.credentials import Credentials
 from cdbfs.demo import StandIn
 from cdbfs.errors import AccessRefused, QueryError, ServerFault
 from cdbfs.query.catalog import Catalog
@@ -19,23 +17,8 @@ from cdbfs.query.saved import run_saved
 from cdbfs.xnat.client import Client
 from tests.demo import recordings
 from tests.demo.search.asking import all_of, bundle
+from tests.query.conftest import LOGIN
 from tests.xnat.servers import Scripted, reply
-
-LOGIN = Credentials("mylogin", "mypasswd")
-
-
-@pytest.fixture(scope="module", params=["1.6", "1.8"])
-def stand_in(request: pytest.FixtureRequest) -> Iterator[StandIn]:
-    with StandIn(recordings.data(), dialect=request.param) as running:
-        yield running
-
-
-@pytest.fixture
-def client(stand_in: StandIn) -> Iterator[Client]:
-    stand_in.reset_counts()
-    made = Client(Settings(url=stand_in.url), LOGIN)
-    yield made
-    made.session.close()
 
 
 def found(client: Client, document: str, workspace: Path, name: str = "mine") -> list[str]:

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Callable
 
-from tests.query.test_run import ELEMENTS, FIELDS, LOGIN
+from tests.query.conftest import LOGIN
+from tests.query.test_run import ELEMENTS, FIELDS
 from tests.views import mounted
 from tests.xnat.servers import Request, Scripted, reply
 
