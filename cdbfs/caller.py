@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from concurrent.futures import CancelledError, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable, TypeVar
 
 from cdbfs.errors import Interrupted, TimedOut
@@ -36,6 +36,10 @@ class Caller:
     ends: float = math.inf
     """When (time.monotonic) it loses its patience for all that it waits for together."""
 
+    def unhurried(self) -> Caller:
+        """The same, but waiting for as long as what it waits for moves on, which is to see to its own end."""
+        return replace(self, patience=math.inf, ends=math.inf)
+
     def left(self) -> float:
         """Seconds it would wait from now on."""
         return min(self.patience, self.ends - time.monotonic())
@@ -55,6 +59,24 @@ class Caller:
                 raise Interrupted(f"interrupted while waiting for {what}")
             if left <= 0:
                 raise TimedOut(f"{what} did not come within {self.patience:g} s")
+
+
+def name_of(process: int) -> str:
+    """The name of a process's program; "" where there is none (proc(5): comm)."""
+    try:
+        with open(f"/proc/{process}/comm", encoding="utf-8", errors="replace") as file:
+            return file.read().rstrip("\n")
+    except OSError:
+        return ""
+
+
+def process_of(thread: int) -> int:
+    """The process that a thread is of: the kernel names threads (proc(5): Tgid in status)."""
+    try:
+        with open(f"/proc/{thread}/status", encoding="ascii", errors="replace") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("Tgid:"))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return thread
 
 
 NOBODY = Caller()

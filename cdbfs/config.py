@@ -84,6 +84,13 @@ def _whole(value: str) -> int:
     return number
 
 
+def _count(value: str) -> int:
+    number = _parse(int, value, "a whole number")
+    if number < 0:
+        raise ValueError("a whole number of at least 0")
+    return number
+
+
 def _seconds(value: str) -> float:
     number = _parse(float, value.removesuffix("s"), "seconds, like 30")
     if not 0 <= number < 1e9:
@@ -209,6 +216,33 @@ class Settings:
         600.0, _seconds, "pause before a server that refuses its own sessions is asked again"
     )
     connections: int = _setting(8, _whole, "how many documents are fetched at once")
+    packages_size: int = _setting(
+        0, _size, "how much of the disk packages may take; 0 is 50G, or a fifth of the disk", "0"
+    )
+    packages_free: int = _setting(2 * 2**30, _size, "how much of the disk packages leave free", "2G")
+    packages_dir: Path | None = _setting(
+        None, _directory, "a directory that packages are copied from, instead of Aspera", "none"
+    )
+    packages_command: str = _setting("", _text, "a command that fetches packages, instead of Aspera", "none")
+    aspera_hosts: frozenset[str] = _setting(
+        frozenset({"*.humanconnectome.org", "*.wustl.edu"}),
+        _names,
+        "hosts that packages may come from, beside the server itself, separated by colons",
+        "*.humanconnectome.org:*.wustl.edu",
+    )
+    transfers: int = _setting(3, _whole, "how many transfers run at once")
+    transfer_stall: float = _setting(60.0, _positive_seconds, "how long a transfer may stand still")
+    transfer_grace: float = _setting(60.0, _seconds, "how long a transfer goes on that nobody waits for")
+    stat_fetches: frozenset[str] = _setting(
+        frozenset({"unzip", "zipinfo"}),
+        _names,
+        "programs whose look at a package fetches it: they go by its size before they open it",
+        "unzip:zipinfo",
+    )
+    bulk_limit: int = _setting(
+        25, _count, "how many packages one program may have fetched by opening them; 0 is any number"
+    )
+    max_member_ratio: int = _setting(1000, _whole, "how many times its packed size a large member may unpack to")
     max_waiters: int = _setting(160, _whole, "how many readers may wait at once; the next get EAGAIN")
     max_threads: int = _setting(200, _whole, "how many filesystem calls are worked on at once")
     max_listing_bytes: int = _setting(256 * 2**20, _size, "largest listing taken", "256M")

@@ -21,7 +21,9 @@
     ├── TooLarge              EFBIG         an answer over its bound
     ├── TooManyWaiters        EAGAIN        so many readers wait already that one more would starve the mount
     ├── NotPermitted          EPERM         not in search/: it belongs to a query, or is no file or directory
-    ├── NoSpace               ENOSPC        the disk that results are kept on is full
+    ├── NoSpace               ENOSPC        the disk is full, or what cdbfs may take of it
+    ├── TooManyPackages       EDQUOT        one process opened package after package
+    ├── Cancelled             ECANCELED     a transfer that somebody ended
     └── Interrupted           EINTR         the caller was interrupted, or the mount is ending
         └── GivenUp           EINTR         what was waited for is not wanted any more
 
@@ -132,6 +134,14 @@ class NotPermitted(CdbfsError):
 
 class NoSpace(CdbfsError):
     errno = codes.ENOSPC
+
+
+class TooManyPackages(CdbfsError):
+    errno = codes.EDQUOT
+
+
+class Cancelled(CdbfsError):
+    errno = codes.ECANCELED
 
 
 class Interrupted(CdbfsError):

@@ -16,7 +16,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
-from typing import BinaryIO
+from typing import BinaryIO, Union
 
 import requests
 import urllib3
@@ -30,6 +30,8 @@ from cdbfs.xnat.deadline import Deadline, Stop, WatchedAdapter
 
 USER_AGENT = f"cdbfs/{__version__} python-requests/{requests.__version__}"
 CHUNK = 64 * 1024
+Params = Union[Mapping[str, str], str]
+"""A query: its values, or the string as it is to be sent."""
 NO_HTTP = (http.client.BadStatusLine, http.client.UnknownProtocol)
 HEAD = 1024
 """Bytes of an answer that are kept where the rest goes elsewhere: enough to tell a page from data."""
@@ -92,7 +94,7 @@ class Http:
         method: str,
         path: str,
         *,
-        params: Mapping[str, str] | None = None,
+        params: Params | None = None,
         headers: Mapping[str, str] | None = None,
         deadline: float = 120.0,
         max_bytes: int = 2**20,
@@ -122,7 +124,7 @@ class Http:
         self,
         method: str,
         path: str,
-        params: Mapping[str, str] | None,
+        params: Params | None,
         headers: Mapping[str, str] | None,
         deadline: float,
         max_bytes: int,

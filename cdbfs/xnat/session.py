@@ -42,7 +42,7 @@ from cdbfs.errors import (
     Unreachable,
 )
 from cdbfs.xnat.deadline import Stop
-from cdbfs.xnat.http import Answer, Http
+from cdbfs.xnat.http import Answer, Http, Params
 
 LOGIN_PATH = "/data/JSESSION"
 AUTH_PATH = "/data/auth"
@@ -66,6 +66,8 @@ class Route:
     pause: float = 0.2
     silence: float | None = None
     """Seconds that the server may say nothing, where that is not the usual: it computes before it answers."""
+    once: bool = False
+    """The server is to do it once: it is sent again only after a new login, if `attempts` is 1, too."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class _Ask:
 
     method: str
     path: str
-    params: Mapping[str, str] | None = None
+    params: Params | None = None
     body: bytes | None = None
     sink: BinaryIO | None = None
     stop: Stop | None = None
@@ -126,13 +128,14 @@ class Session:
         self,
         route: Route,
         path: str,
-        params: Mapping[str, str],
+        params: Params,
         body: bytes,
         sink: BinaryIO | None = None,
         stop: Stop | None = None,
     ) -> Answer:
         """As `get`, for a question that has a body and changes nothing; the answer goes to `sink`, if given.
 
+        `params` may be a query string that is written already, where the server wants its commas as they are.
         Raises Interrupted where `stop` was stopped meanwhile.
         """
         return self._ask(route, _Ask("POST", path, params, body, sink, stop))
@@ -192,11 +195,18 @@ class Session:
                 with self._lock:
                     self._unproven = 0
                 return _checked(answer, path)
-            if not last:
-                self._renew(generation, _left(ends, path))
+            if last:
+                break
+            self._renew(generation, _left(ends, path))
+            if route.once and not self._is_renewed(generation):
+                break
         if page:
             raise ServerFault(f"the server sent a page for people instead of data at {path}")
         raise AccessRefused(f"the server refuses its own session at {path}")
+
+    def _is_renewed(self, generation: int) -> bool:
+        with self._lock:
+            return self._generation != generation
 
     def _current(self, ends: float) -> tuple[int, str]:
         with self._lock:
