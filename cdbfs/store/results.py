@@ -40,6 +40,8 @@ class OnDisk(Kept):
     """A result, open: whoever has it closes it."""
 
     descriptor: int
+    identity: str = ""
+    """Of a package: what tells its versions apart."""
 
     def read(self, size: int, offset: int) -> bytes:
         """The bytes from `offset`, at most `size`."""

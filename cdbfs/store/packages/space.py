@@ -1,0 +1,201 @@
+"""The space that packages take: reserved before a transfer, given back by evicting what was not used for longest.
+
+Used by store/packages. It is counted over all scopes of a cache directory and all processes, from the disk itself,
+while the lock `space` is held: whole zips and unpacked members by their sizes, what arrives by its reservation.
+A file is never evicted while somebody has it open: who opens one holds a shared lock on it.
+
+Threads and processes: any; the lock orders them. Nothing waits while it is held but for the disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cdbfs.errors import NoSpace
+from cdbfs.store.packages import boards, volumes
+from cdbfs.store.packages.boards import Board, Told
+from cdbfs.store.packages.layout import LEFTOVERS
+from cdbfs.store.packages.locks import locked, take_within
+from cdbfs.store.results import READ_ONLY
+from cdbfs.store.zips.inflated import remove
+
+GIB = 2**30
+DEFAULT_CAP = 50 * GIB
+DEFAULT_SHARE = 5
+"""Of the volume, one part in so many."""
+LOCK_SECONDS = 30.0
+PIN_SECONDS = 5.0
+KEPT = ("*/objects/*/package.zip", "*/objects/*/members/*")
+ARRIVING = "*/arriving/*/*"
+NETWORK = ("nfs", "cifs", "smb", "fuse.sshfs")
+BOARDS = "*/active/*.json"
+BESIDE = ".md5"
+"""What a zip's md5 is called beside it, with which it arrives."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A file that takes space."""
+
+    used: int
+    """When it was used last, ns since the epoch."""
+    size: int
+    path: Path
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Bytes: of what is here, of what is reserved for transfers, and how much both may be."""
+
+    kept: int
+    reserved: int
+    cap: int
+
+
+class Space:
+    """The space below `root`: at most `cap` bytes (0: the default), and `floor` bytes of the volume left free."""
+
+    def __init__(self, root: Path, cap: int, floor: int) -> None:
+        self.root = root
+        self._cap = cap
+        self._floor = floor
+
+    @property
+    def cap(self) -> int:
+        """Bytes that packages may take."""
+        if self._cap:
+            return self._cap
+        volume = self._volume()
+        return min(DEFAULT_CAP, volume.f_blocks * volume.f_frsize // DEFAULT_SHARE)
+
+    def reserve(self, board: Board, told: Told, amount: int) -> Told:
+        """Keep `amount` bytes in all for a transfer, and tell so on its board. Raises NoSpace."""
+        with take_within(self.root / "locks" / "space", LOCK_SECONDS):
+            self._make_room(amount, told.file)
+            told = replace(told, reserved=amount)
+            board.tell(told)
+        return told
+
+    def make_room(self, amount: int) -> None:
+        """Evict until `amount` bytes more may be written. Raises NoSpace."""
+        with take_within(self.root / "locks" / "space", LOCK_SECONDS):
+            self._make_room(amount, "")
+
+    def usage(self) -> Usage:
+        """How much is taken now."""
+        kept = sum(taken.size for taken in self._kept())
+        return Usage(kept, self._reserved(""), self.cap)
+
+    def warnings(self) -> list[str]:
+        """What is not wrong, and may become so."""
+        found = []
+        if self._free() < self._floor:
+            found.append(f"the disk of cache_dir has less than {_gib(self._floor)} left, so no package is fetched")
+        kind = volumes.filesystem(self.root)
+        if kind.startswith(NETWORK):
+            found.append(f"cache_dir lies on {kind}: what is kept there comes over the network each time")
+        return found
+
+    def _make_room(self, amount: int, file: str) -> None:
+        """For `amount` bytes of a file, which may have arrived in part."""
+        if amount > self.cap:
+            raise NoSpace(
+                f"{_gib(amount)} are more than packages may take: raise packages_size, which is {_gib(self.cap)}"
+            )
+        there = self._arrived(file)
+        kept = sorted(self._kept(), key=lambda taken: taken.used)
+        total = sum(taken.size for taken in kept) + self._reserved(file)
+        missing = self._floor + self._outstanding(file) + max(0, amount - there) - self._free()
+        for taken in kept:
+            if total + amount <= self.cap and missing <= 0:
+                return
+            if remove(taken.path):
+                total -= taken.size
+                missing -= taken.size
+        if total + amount > self.cap:
+            raise NoSpace(
+                f"no room for {_gib(amount)}: all that packages may take ({_gib(self.cap)}) is in use; "
+                "raise packages_size, or close what is open"
+            )
+        if missing > 0:
+            raise NoSpace(
+                f"the disk of the cache has too little left for {_gib(amount)}: packages leave "
+                f"{_gib(self._floor)} of it free (packages_free)"
+            )
+
+    def _kept(self) -> Iterator[Taken]:
+        for pattern in KEPT:
+            for path in self.root.glob(pattern):
+                with contextlib.suppress(OSError):
+                    found = path.stat()
+                    yield Taken(found.st_atime_ns, found.st_size, path)
+        live = {name for file, _ in self._live() for name in (file, f"{file}{BESIDE}")}
+        for path in self.root.glob(ARRIVING):  # of nobody: resumed if it is asked for before the space is needed
+            with contextlib.suppress(OSError):
+                if not _is_of(path.name, live):
+                    found = path.stat()
+                    yield Taken(found.st_mtime_ns, found.st_size, path)
+
+    def _live(self) -> Iterator[tuple[str, Told]]:
+        """Transfers under way in any process, by the file's name."""
+        for path in self.root.glob(BOARDS):
+            told = boards.read(path)
+            if told is not None and boards.is_live(path):
+                yield told.file, told
+
+    def _reserved(self, but: str) -> int:
+        """For all transfers but that of one file."""
+        return sum(told.reserved for file, told in self._live() if file != but)
+
+    def _outstanding(self, but: str) -> int:
+        """What other transfers have reserved and not yet written."""
+        return sum(max(0, told.reserved - told.done) for file, told in self._live() if file != but)
+
+    def _arrived(self, file: str) -> int:
+        if not file:
+            return 0
+        return sum(_size(path) for path in self.root.glob(ARRIVING) if _is_of(path.name, {file}))
+
+    def _free(self) -> int:
+        volume = self._volume()
+        return volume.f_bavail * volume.f_frsize
+
+    def _volume(self) -> os.statvfs_result:
+        return os.statvfs(next(path for path in (self.root, *self.root.parents) if path.exists()))
+
+
+def pin(path: Path) -> int | None:
+    """A descriptor that reads the file, which is not evicted until it is closed; None where there is none."""
+    ends = time.monotonic() + PIN_SECONDS
+    while True:
+        try:
+            descriptor = os.open(path, READ_ONLY)
+        except OSError:
+            return None
+        if locked(descriptor, fcntl.LOCK_SH) and os.fstat(descriptor).st_nlink:
+            return descriptor
+        os.close(descriptor)  # it is being evicted
+        if time.monotonic() > ends:
+            return None
+        time.sleep(0.001)
+
+
+def _is_of(name: str, files: set[str]) -> bool:
+    return any(name.endswith(suffix) and name[: len(name) - len(suffix)] in files for suffix in LEFTOVERS)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _gib(amount: int) -> str:
+    return f"{amount / GIB:.3g} GiB"
