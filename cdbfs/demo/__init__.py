@@ -22,6 +22,7 @@ from cdbfs.demo.dataset import (
     Subject,
 )
 from cdbfs.demo.documents import document
+from cdbfs.demo.packages.offers import Packages
 from cdbfs.demo.synthetic import connectomedb
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ __all__ = [
     "DataType",
     "Experiment",
     "File",
+    "Packages",
     "Project",
     "Resource",
     "Scan",

@@ -16,6 +16,7 @@ from werkzeug.wrappers import Request, Response
 
 from cdbfs.demo import ranges, replies
 from cdbfs.demo.guard import Caller, Guard, is_browser
+from cdbfs.demo.packages.desk import Desk
 from cdbfs.demo.routes import routes
 from cdbfs.demo.routes.call import Call
 from cdbfs.demo.routes.site import site_page
@@ -30,9 +31,10 @@ _NO_ROUTE = "*unknown*"
 class Application:
     """XNAT's REST interface over a world, in one dialect."""
 
-    def __init__(self, world: World, guard: Guard) -> None:
+    def __init__(self, world: World, guard: Guard, desk: Desk) -> None:
         self.world = world
         self.guard = guard
+        self.desk = desk
         self.dialect = guard.dialect
         self._routes = routes(self.dialect)
         self.searches = Shelf()
@@ -66,7 +68,7 @@ class Application:
         if isinstance(caller, Response):
             return caller
         response = self._answered(
-            Call(request, world, caller, values, self.guard, self.dialect, self.searches), route
+            Call(request, world, caller, values, self.guard, self.dialect, self.searches, self.desk), route
         )
         self._mark(response, caller)
         if request.method not in ("GET", "HEAD"):

@@ -24,6 +24,7 @@ from cdbfs.demo.dataset import (
     Scan,
     Subject,
 )
+from cdbfs.demo.packages.offers import SIZE, Announced, Given, Held, Offer, Packages
 
 Scores = Mapping[str, Mapping[str, Optional[str]]]
 
@@ -40,6 +41,11 @@ class DataSetBuilder:
         self.types: list[DataType] = [MR_SESSION]
         self.accounts: list[Account] = []
         self.missing_columns: set[str] = set()
+        self.offers: dict[str, Offer] = {}
+        self.packages: list[Given] = []
+        self.package_size: int = SIZE
+        self.package_sizes: Announced = "members"
+        self.package_project = "HCP_Q2"
         self._resource_keys = count(1)
 
     def project(
@@ -173,6 +179,39 @@ class DataSetBuilder:
         """A resource for a project, a subject, an experiment or a scan; keys are numbered unless given."""
         return Resource(key or next(self._resource_keys), label, files, format, content, tags)
 
+    def offer(
+        self,
+        id: str,  # noqa: A002 - the service's name
+        label: str = "",
+        description: str = "",
+        keywords: Sequence[str] = (),
+    ) -> Offer:
+        """Offer a package, also one that no subject has; those of ``package`` are offered without a word."""
+        self.offers[id] = Offer(id, label, description, tuple(keywords))
+        return self.offers[id]
+
+    def package(
+        self,
+        subject: Subject | str,
+        id: str,  # noqa: A002 - the service's name
+        content: Held | None = None,
+        *,
+        announced: int | None = None,
+        count: int | None = None,
+        md5: str | None = None,
+        folder: str | None = None,
+    ) -> Given:
+        """Give a subject (or its ID) a package: the zip's bytes, what makes them, a file, or None: made up.
+
+        ``announced`` is the size that the service tells, ``md5`` the digest told ("" for an empty file), where
+        they are not to follow from the zip; ``folder`` is where on the server it lies. How large made-up ones are,
+        and what is told of all sizes, stand in ``package_size`` and ``package_sizes``.
+        """
+        self.offers.setdefault(id, Offer(id, id.replace("_", " "), f"Package {id}"))
+        subject_id = subject.id if isinstance(subject, Subject) else subject
+        self.packages.append(Given(subject_id, id, content, announced, count, md5, folder))
+        return self.packages[-1]
+
     def account(
         self,
         user: str,
@@ -196,4 +235,16 @@ class DataSetBuilder:
             site_id=self.site_id,
             site_url=self.site_url,
             missing_columns=frozenset(self.missing_columns),
+            packages=self._packages(),
+        )
+
+    def _packages(self) -> Packages | None:
+        if not self.offers:
+            return None
+        return Packages(
+            tuple(self.offers.values()),
+            given=tuple(self.packages),
+            project=self.package_project,
+            size=self.package_size,
+            announced=self.package_sizes,
         )

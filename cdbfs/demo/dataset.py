@@ -10,6 +10,8 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Callable, Optional, Union
 
+from cdbfs.demo.packages.offers import Packages
+
 Shares = tuple[tuple[str, str], ...]
 """(project, label in that project); an empty label means the owner's label."""
 
@@ -236,7 +238,8 @@ class DataSet:
 
     ``contents`` makes the content of experiments that carry none, when it is asked for: a data set of
     50,000 experiments costs no more than its listing. ``missing_columns`` are columns this server
-    does not know. ``site_url`` is what documents name in xsi:schemaLocation; "": the running server's own.
+    does not know. ``packages`` is None on a server that has no service for them. ``site_url`` is what
+    documents name in xsi:schemaLocation; "": the running server's own.
     """
 
     projects: tuple[Project, ...] = ()
@@ -248,6 +251,7 @@ class DataSet:
     site_url: str = ""
     missing_columns: frozenset[str] = frozenset()
     contents: ContentSource | None = field(default=None, compare=False)
+    packages: Packages | None = None
 
     def content_of(self, experiment: Experiment) -> Content:
         if experiment.content is not None:

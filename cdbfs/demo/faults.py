@@ -52,7 +52,9 @@ class Fault:
         return float(self.parameters.get(name, default))
 
     def matches(self, method: str, route: str) -> bool:
-        return self.route in ("*", route, f"{method} {route}")
+        """A route that is told apart by its query has a word for that behind it, and is meant without it, too."""
+        names = (route, route.partition(" ")[0])
+        return self.route == "*" or any(self.route in (name, f"{method} {name}") for name in names)
 
     def shown(self) -> dict[str, object]:
         """The rule as the control interface takes and gives it."""

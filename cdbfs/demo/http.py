@@ -57,6 +57,12 @@ class Backend(Protocol):
 
     def is_control(self, path: str) -> bool: ...
 
+    def is_transfer(self, path: str) -> bool: ...
+
+    def transfer(self, connection: socket.socket, body: bytes) -> None: ...
+
+    def counted_as(self, target: str) -> str: ...
+
 
 class Server(ThreadingHTTPServer):
     """The listening socket and its connections."""
@@ -133,7 +139,11 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.backend.is_control(path):
             self._send(self._call(body))
             return
-        faults = self.server.backend.arrived(self.command, path)
+        if self.server.backend.is_transfer(path):
+            self.close_connection = True
+            self.server.backend.transfer(self.connection, body)
+            return
+        faults = self.server.backend.arrived(self.command, self.server.backend.counted_as(self.path))
         self._wait(self.server.backend.latency)
         self._play(faults, body)
 

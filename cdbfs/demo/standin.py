@@ -1,7 +1,7 @@
 """The stand-in server: a real HTTP server on loopback that answers as an XNAT does, 1.6 or 1.8.
 
 The public interface of ``cdbfs.demo``; used by the demo command and by tests. Every method may be called
-from any thread.
+from any thread. What it is asked for transfers of packages stands in ``transfers``.
 """
 
 from __future__ import annotations
@@ -23,13 +23,15 @@ from cdbfs.demo.dialect import DIALECTS
 from cdbfs.demo.faults import Fault, Faults, make_fault
 from cdbfs.demo.guard import Guard
 from cdbfs.demo.http import Server
+from cdbfs.demo.routes import packages
 from cdbfs.demo.sessions import LOCKED_SECONDS, SESSIONS_PER_USER, Sessions
+from cdbfs.demo.transfers import Transfers
 from cdbfs.demo.world import World
 
 _CONTROL = "/_control"
 
 
-class StandIn:
+class StandIn(Transfers):
     """A server over a data set. Use it as a context manager, or call ``start`` and ``stop``.
 
     ``latency`` seconds pass before every answer; a session dies after ``session_seconds`` of no use, and a
@@ -56,6 +58,7 @@ class StandIn:
         dialect: str = "1.6",
         clock: Callable[[], float] = time.time,
     ) -> None:
+        super().__init__()
         self.latency = latency
         self._own_url = not data.site_url
         self.short_body_seconds = short_body_seconds
@@ -70,7 +73,7 @@ class StandIn:
         )
         self._faults = Faults()
         guard = Guard(self._sessions, tokens.Tokens(clock, token_seconds), self._faults, traits)
-        self._app = Application(World(data), guard)
+        self._app = Application(World(data), guard, self._desk)
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._server: Server | None = None
@@ -83,6 +86,7 @@ class StandIn:
         if self._server is not None:
             raise RuntimeError("the stand-in is running already")
         self._server = Server(self._address, self)
+        self._open()
         self._app.world = self._placed(self._app.world)
         self._thread = threading.Thread(
             target=self._server.serve_forever,
@@ -103,6 +107,7 @@ class StandIn:
         server.close_connections()
         server.server_close()
         thread.join()
+        self._close()
 
     def __enter__(self) -> StandIn:
         return self.start()
@@ -165,6 +170,7 @@ class StandIn:
         with self._lock:
             self._counts.clear()
         self._sessions.reset_counts()
+        self._node.reset()
 
     def expire_sessions(self) -> None:
         """Every session dies, as after the idle time."""
@@ -177,20 +183,29 @@ class StandIn:
         self._faults.add(make_fault(route, kind, times=times, **parameters))
 
     def faults(self) -> list[dict[str, object]]:
-        """The faults in force."""
-        return self._faults.shown()
+        """The faults in force, also those of transfers."""
+        return [*self._faults.shown(), *self.ascp_faults()]
 
     def clear_faults(self) -> None:
         self._faults.clear()
+        self.clear_ascp_faults()
 
     # --- what the HTTP layer asks
 
     def is_control(self, path: str) -> bool:
         return path == _CONTROL or path.startswith(_CONTROL + "/")
 
+    def counted_as(self, target: str) -> str:
+        """The path of a request, with its query where that says what is asked."""
+        path = target.partition("?")[0]
+        return target if path == packages.ROUTE else path
+
     def arrived(self, method: str, path: str) -> list[Fault]:
-        """Count a request; the faults that hit it."""
-        route, _ = self._app.route(unquote(path))
+        """Count a request; the faults that hit it. ``path`` is as ``counted_as`` gives it."""
+        plain, _, query = path.partition("?")
+        route, _ = self._app.route(unquote(plain))
+        if route == packages.ROUTE:
+            route = packages.kind(method, query)
         with self._lock:
             self._counts[f"{method} {route}"] += 1
         return self._faults.take(method, route)

@@ -30,6 +30,8 @@ from cdbfs.demo.dataset import (
     Score,
     Subject,
 )
+from cdbfs.demo.packages import hcp
+from cdbfs.demo.packages.offers import SIZE, Packages
 from cdbfs.demo.scores import FIELDS, non_toolbox
 
 OWNER = "HCP_Subjects"
@@ -65,8 +67,11 @@ _SMALLEST_IMAGE = 2048
 _TASKS = ("WM", "Gamb", "Mot", "Lang", "Soc", "Rel", "Emo")
 
 
-def connectomedb(subjects: int = 144, seed: int = 0) -> DataSet:
-    """The demo's data set: HCP_Q2 with so many subjects, the tutorial's labels first. All synthetic."""
+def connectomedb(subjects: int = 144, seed: int = 0, package_size: int = SIZE) -> DataSet:
+    """The demo's data set: HCP_Q2 with so many subjects, the tutorial's labels first. All synthetic.
+
+    Each has the packages of that release, of about so many bytes each.
+    """
     labels = _labels(subjects, seed)
     people = tuple(_subject(number, label, seed) for number, label in enumerate(labels))
     return DataSet(
@@ -83,6 +88,7 @@ def connectomedb(subjects: int = 144, seed: int = 0) -> DataSet:
             Account("other", "otherpw", frozenset()),
         ),
         contents=_contents(seed),
+        packages=Packages(hcp.Q2, everybody_of="HCP_Q2", size=package_size, seed=seed),
     )
 
 

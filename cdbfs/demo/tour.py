@@ -11,6 +11,9 @@ from cdbfs.demo.dataset import DataSet, label_in
 from cdbfs.demo.tutorial import LABELS
 
 _PROJECT = "HCP_Q2"
+_PACKAGE = "3T_Structural_preproc"
+_LARGEST_PACKAGE = 100 * 2**20
+"""Bytes: a larger package takes its time, and is not fetched by a tour."""
 
 
 @dataclass(frozen=True)
@@ -56,4 +59,21 @@ def _tutorial(data: DataSet) -> list[Stop]:
     query = f"SELECT subject, NEO_NEOFAC_A FROM nt:scores WHERE {condition}"  # noqa: S608 - of our own writing
     tour.append(Stop("The same as a search, a query file in search/:", f'echo "{query}" > search/agreeable.sql'))
     tour.append(Stop("", "cat search/agreeable.csv"))
+    if data.packages is not None:
+        tour += _packages(fetched=data.packages.size <= _LARGEST_PACKAGE)
     return tour
+
+
+def _packages(*, fetched: bool) -> list[Stop]:
+    subject = LABELS[0]
+    folder, package = f"packages/{_PROJECT}/{subject}", f"{subject}_{_PACKAGE}"
+    looked = [
+        Stop("Images come in packages, zips of all sizes; to look costs nothing:", f"ls {folder} | head -n 4")
+    ]
+    if not fetched:
+        return looked
+    return [
+        *looked,
+        Stop("To read one has it fetched, by Aspera:", f"cd {folder} && md5sum -c {package}.zip.md5"),
+        Stop("It is there unpacked as well:", f"ls unpacked/{_PROJECT}/{package}/{subject}/MNINonLinear"),
+    ]

@@ -7,7 +7,7 @@ Nothing is kept; any thread.
 from __future__ import annotations
 
 from cdbfs.demo.dialect import Dialect
-from cdbfs.demo.routes import documents, files, listings, schemas, search, sessions, site, tokens, xapi
+from cdbfs.demo.routes import documents, files, listings, packages, schemas, search, sessions, site, tokens, xapi
 from cdbfs.demo.routes.call import Routes
 
 
@@ -21,6 +21,7 @@ def routes(dialect: Dialect) -> Routes:
         **documents.ROUTES,
         **files.ROUTES,
         **search.ROUTES,
+        **packages.ROUTES,
         **(xapi.ROUTES if dialect.xapi else {}),
         **(schemas.SERVICE_ROUTES if dialect.xapi else schemas.STATIC_ROUTES),
     }

@@ -14,6 +14,7 @@ from werkzeug.wrappers import Request, Response
 from cdbfs.demo.dataset import Account, Experiment, Scan
 from cdbfs.demo.dialect import Dialect
 from cdbfs.demo.guard import Caller, Guard
+from cdbfs.demo.packages.desk import Desk
 from cdbfs.demo.search.shelf import Shelf
 from cdbfs.demo.world import World
 
@@ -31,6 +32,7 @@ class Call:
     guard: Guard
     dialect: Dialect
     searches: Shelf
+    desk: Desk
 
     @property
     def account(self) -> Account:
