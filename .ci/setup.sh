@@ -81,6 +81,7 @@ look_for_packages() { # demo|test
         need mount "to test mounts" has mount
         need procps "to test processes" has ps
         need rsync "to test copying" has rsync
+        need unzip "to test packages" has unzip
         need vim "to test editors" has vim
         need nano "to test editors" has nano
         need git "to test queries kept in git" has git

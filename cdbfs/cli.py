@@ -1,4 +1,6 @@
-"""The commands: demo, mount, umount, search, fields, save. The only module that prints.
+"""The commands: demo, mount, umount, search, fields, save; fetch, evict and status stand in commands/.
+
+Only this module and those in commands/ print.
 
 What fails is told in one line on stderr, with exit status 1; a wrong command line gets click's usage and 2.
 
@@ -15,12 +17,16 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, BinaryIO, NoReturn, TextIO
 
 import click
 
 from cdbfs import __version__, config, credentials
+from cdbfs.commands.common import asked_server, server_option, settings_option, told
+from cdbfs.commands.evict import evict
+from cdbfs.commands.fetch import fetch
+from cdbfs.commands.status import status
 from cdbfs.config import Settings
 from cdbfs.errors import CdbfsError, ConfigError
 from cdbfs.mount import background, daemon, mounts, secrecy
@@ -33,13 +39,9 @@ from cdbfs.store.disk import make_private
 from cdbfs.tree import names
 from cdbfs.tree.saved import SAVED
 from cdbfs.tree.search import SEARCH
-from cdbfs.xnat.client import Client
 
 START_SECONDS = 30.0
 """How long a mount may take to appear, beside what its login takes."""
-
-LONGEST_REASON = 1000
-"""Characters."""
 
 
 def main() -> None:
@@ -58,6 +60,7 @@ def commands() -> None:
     \b
     Try it, with no account and no network:    cdbfs demo
     Mount a server:                            cdbfs mount https://db.humanconnectome.org DIR
+    How the mounts are:                        cdbfs status
     """
 
 
@@ -107,7 +110,7 @@ def mount(server: str, directory: str, foreground: bool, options: tuple[str, ...
     secrecy.leave_no_core()
     if handshake:
         _mount_for_parent(server, directory, options, background.parent(handshake))
-    with _told():
+    with told():
         settings = config.load(server, config.parse_options(options), os.environ)
         login = credentials.find(settings.url, os.environ, settings.user)
         secrecy.forget_login_variables()
@@ -150,22 +153,14 @@ def _serve(settings: Settings, login: credentials.Credentials | None, directory:
 @click.option("--lazy", is_flag=True, help="Take it away at once, though somebody still uses it.")
 def umount(directory: str, lazy: bool) -> None:
     """Unmount DIR."""
-    with _told():
+    with told():
         mounts.unmount(mounts.real_path(directory), lazy=lazy)
-
-
-_server_option = click.option(
-    "-s", "--server", metavar="PROFILE|URL", help="The server.  [default: CDBFS_SERVER, or the only profile]"
-)
-_settings_option = click.option(
-    "-o", "options", metavar="KEY=VALUE,...", multiple=True, help="Settings, as `cdbfs mount --help` lists them."
-)
 
 
 @commands.command()
 @click.argument("file", type=click.File("rb"))
-@_server_option
-@_settings_option
+@server_option
+@settings_option
 def search(file: BinaryIO, server: str | None, options: tuple[str, ...]) -> None:
     """Run the query in FILE (- is stdin) and write its result as CSV.
 
@@ -178,9 +173,9 @@ def search(file: BinaryIO, server: str | None, options: tuple[str, ...]) -> None
     `cdbfs fields` lists the data types, `cdbfs fields TYPE` what can be asked of one. Nothing is written where
     the query is wrong or the answer is not whole: the reason is told, and the exit status is 1.
     """
-    with _told():
+    with told():
         query = file.read(MOST_BYTES + 1)
-        with _client(server, options) as (client, settings), _result(settings) as result:
+        with asked_server(server, options) as (client, settings), _result(settings) as result:
             run(prepare(query, Catalog(client)), client, settings.cache_dir, result)
             result.seek(0)
             shutil.copyfileobj(result, _stdout())
@@ -189,14 +184,14 @@ def search(file: BinaryIO, server: str | None, options: tuple[str, ...]) -> None
 
 @commands.command()
 @click.argument("type_name", metavar="[TYPE]", required=False)
-@_server_option
-@_settings_option
+@server_option
+@settings_option
 def fields(type_name: str | None, server: str | None, options: tuple[str, ...]) -> None:
     """List the fields of a data TYPE as CSV: id, header, type, description, and the path below scores/.
 
     Without a TYPE, list the data types.
     """
-    with _told(), _client(server, options) as (client, _):
+    with told(), asked_server(server, options) as (client, _):
         if type_name is None:
             rows: list[tuple[str, ...]] = [("type",), *((name,) for name in client.search_types())]
         else:
@@ -207,8 +202,8 @@ def fields(type_name: str | None, server: str | None, options: tuple[str, ...]) 
 
 @commands.command()
 @click.argument("name", metavar="NAME")
-@_server_option
-@_settings_option
+@server_option
+@settings_option
 @click.option("--shared", is_flag=True, help="Let everybody on the server run it, and see all rows that it finds.")
 @click.option("--replace", is_flag=True, help="Replace a search of yours that was not saved from this query.")
 def save(name: str, server: str | None, options: tuple[str, ...], shared: bool, replace: bool) -> None:
@@ -219,7 +214,7 @@ def save(name: str, server: str | None, options: tuple[str, ...], shared: bool, 
     replaces what was stored of it, and nothing of anybody else's. What a server cannot hold of a query, such as
     ORDER BY and LIMIT, is left out, and told.
     """
-    with _told(), _client(server, options) as (client, settings):
+    with told(), asked_server(server, options) as (client, settings):
         owner = saving.Owner(client.session.user, shared)
         shelf = Shelf(shelf_directory(settings, owner.user), settings.umask)
         search = saving.to_be_stored(*saving.find(shelf, name, SEARCH), owner, Catalog(client))
@@ -228,18 +223,6 @@ def save(name: str, server: str | None, options: tuple[str, ...], shared: bool, 
             click.echo(f"cdbfs: {line}", err=True)
         for_all = " (everybody on the server may run it)" if shared else ""
         click.echo(f"{SAVED}/{names.fit(names.encode(search.id))}{for_all}")
-
-
-@contextmanager
-def _client(server: str | None, options: tuple[str, ...]) -> Iterator[tuple[Client, Settings]]:
-    """The server, asked without a mount."""
-    target = config.server(server, os.environ)
-    settings = config.load(target, config.parse_options(options), os.environ)
-    client = Client(settings, credentials.find(settings.url, os.environ, settings.user))
-    try:
-        yield client, settings
-    finally:
-        client.session.close()
 
 
 @contextmanager
@@ -262,6 +245,7 @@ def _stdout() -> TextIO:
 @click.argument("directory", metavar="[DIR]", required=False)
 @click.option("--subjects", type=click.IntRange(1, 1_000_000), help="In HCP_Q2.  [default: 144]")
 @click.option("--seed", type=int, help="Other synthetic scores, other people.  [default: 0]")
+@click.option("--package-size", metavar="SIZE", help="Of each package, like 20M or 5G.  [default: 2M]")
 @click.option(
     "--data", metavar="FILE", help="Serve what FILE describes: see README, or tests/recorded/fixture.json."
 )
@@ -275,11 +259,12 @@ def _stdout() -> TextIO:
 @click.option("--latency", default=0, show_default=True, type=click.IntRange(0), help="Milliseconds a request.")
 @click.option("--port", default=0, type=click.IntRange(0, 65535), help="Where it listens.  [default: a free one]")
 @click.option("--no-mount", is_flag=True, help="Only the server; mount it yourself.")
-@click.option("--json", "as_json", is_flag=True, help="Tell url, user, password and control as a line of JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Tell url, login, control and ascp as a line of JSON.")
 def demo(
     directory: str | None,
     subjects: int | None,
     seed: int | None,
+    package_size: str | None,
     data: str | None,
     dialect: str,
     latency: int,
@@ -292,12 +277,12 @@ def demo(
     It needs no account and no network: a server on this machine answers as ConnectomeDB's does, with the
     subjects of the HCP tutorial. All scores and people are synthetic. Ctrl-C ends it and cleans up.
     """
-    with _told():
+    with told():
         if no_mount and directory:
             raise ConfigError("--no-mount takes no DIR")
         from cdbfs import demonstration  # it needs the extra `demo`
 
-        held = demonstration.data_set(subjects, seed, data)
+        held = demonstration.data_set(subjects, seed, data, package_size)
         stand_in = demonstration.stand_in(held, dialect, latency / 1000, port)
         about = f"It holds what {data} describes." if data else demonstration.ABOUT
         show = demonstration.Show(_say, _title, as_json, about, _program())
@@ -333,24 +318,5 @@ def _open_standard_streams() -> None:
             setattr(sys, name, os.fdopen(descriptor, "w" if descriptor else "r"))
 
 
-@contextmanager
-def _told() -> Iterator[None]:
-    """Tell what goes wrong in one line, and exit with 1."""
-    try:
-        yield
-    except CdbfsError as error:
-        click.echo(f"cdbfs: {_one_line(error)}", err=True)
-        sys.exit(1)
-    except BrokenPipeError:
-        with suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except OSError as error:
-        click.echo(f"cdbfs: {_one_line(error)}", err=True)
-        sys.exit(1)
-
-
-def _one_line(error: Exception) -> str:
-    """A reason may quote the server, which may say anything of any length, also to a terminal."""
-    text = "".join(c if c.isprintable() else "?" for c in str(error))
-    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}..."
+for command in (fetch, evict, status):
+    commands.add_command(command)

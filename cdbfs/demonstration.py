@@ -33,6 +33,7 @@ TOUR_SECONDS = 120.0
 END_SECONDS = 10.0
 START_SECONDS = 60.0
 SUBJECTS = 144
+SMALLEST_PACKAGE = 250 * 2**10
 ABOUT = "All its people and scores are synthetic; the subjects' names are those of the HCP tutorial."
 
 
@@ -82,20 +83,34 @@ def _extra_installed() -> Iterator[None]:
         raise ConfigError(f"the demo needs the package {error.name}: pip install 'cdbfs[demo]'") from None
 
 
-def data_set(subjects: int | None, seed: int | None, file: str | None) -> DataSet:
-    """What to serve: what a file describes, or the tutorial's subjects. Raises ConfigError."""
+def data_set(subjects: int | None, seed: int | None, file: str | None, package_size: str | None = None) -> DataSet:
+    """What to serve: what a file describes, or the tutorial's subjects, with packages of about that size.
+
+    Raises ConfigError.
+    """
     with _extra_installed():
         from cdbfs.demo import connectomedb, fixture
     if file is None:
-        return connectomedb(SUBJECTS if subjects is None else subjects, seed or 0)
-    if subjects is not None or seed is not None:
-        raise ConfigError("--data takes no --subjects and no --seed: the file says what is there")
+        sizes = {} if package_size is None else {"package_size": _bytes(package_size)}
+        return connectomedb(SUBJECTS if subjects is None else subjects, seed or 0, **sizes)
+    if (subjects, seed, package_size) != (None, None, None):
+        raise ConfigError("--data takes no --subjects, --seed or --package-size: the file says what is there")
     try:
         return fixture.load(Path(file))
     except fixture.FixtureError as error:
         raise ConfigError(f"--data {file}: {error}") from None
     except OSError as error:
         raise ConfigError(f"--data {file}: {error.strerror}") from None
+
+
+def _bytes(text: str) -> int:
+    """A size like 3M or 5G. Raises ConfigError."""
+    units = {"K": 2**10, "M": 2**20, "G": 2**30}
+    unit = units.get(text[-1:].upper(), 1)
+    number = text[:-1] if unit > 1 else text
+    if not number.isdecimal() or int(number) * unit < SMALLEST_PACKAGE:
+        raise ConfigError(f"--package-size {text}: a size of at least 250K, like 3M or 5G")
+    return int(number) * unit
 
 
 def stand_in(data: DataSet, dialect: str, latency: float, port: int) -> StandIn:
@@ -115,7 +130,7 @@ def _listening(server: StandIn, show: Show) -> Iterator[Credentials]:
         account = server.data.accounts[0]
         if show.as_json:
             answer = {"url": server.url, "user": account.user, "password": account.password}
-            show.say(json.dumps({**answer, "control": server.control}))
+            show.say(json.dumps({**answer, "control": server.control, "ascp": server.ascp}))
         yield Credentials(account.user, account.password)
     finally:
         server.stop()
@@ -126,7 +141,8 @@ def serve(server: StandIn, show: Show) -> None:
     with _listening(server, show) as login:
         show.tell(f"A stand-in ConnectomeDB listens at {server.url}")
         show.tell(show.about)
-        show.tell(f"Mount it:  {_variables(login)} {show.program} mount {server.url} DIR")
+        variables = f"{_variables(login)} ASCP={shlex.quote(server.ascp)}"
+        show.tell(f"Mount it:  {variables} {show.program} mount {server.url} DIR")
         show.tell("Ctrl-C ends it.")
         threading.Event().wait()
 
@@ -138,16 +154,18 @@ def mount(server: StandIn, show: Show, directory: str | None) -> None:
         scratch = Path(tempfile.mkdtemp(prefix="cdbfs-demo-"))
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
         point = stack.enter_context(_mount_point(directory))
-        child = stack.enter_context(_mounted(server.url, point, login, scratch))
+        child = stack.enter_context(_mounted(server, point, login, scratch))
         show.tell(f"A stand-in ConnectomeDB is mounted on {show.title(point)}")
         show.tell(show.about)
         _give_tour(server, point, show)
         show.tell(f"\nLook around in another terminal:  {show.title('cd ' + shlex.quote(point))}")
         show.tell("README.txt there says what is where.")
-        show.tell(f"{show.program} search, fields and save work with it once you have pasted this line there:")
-        search_dir = shlex.quote(str(_search_dir(scratch)))
-        line = f"export CDBFS_SERVER={server.url} {_variables(login)} CDBFS_SEARCH_DIR={search_dir}"
-        show.tell(show.title(line))
+        show.tell(
+            f"{show.program} search, fields, save and fetch work with it once you have pasted this line there:"
+        )
+        places = {"CDBFS_SEARCH_DIR": _search_dir(scratch), "CDBFS_CACHE_DIR": scratch, "ASCP": server.ascp}
+        variables = " ".join(f"{name}={shlex.quote(str(place))}" for name, place in places.items())
+        show.tell(show.title(f"export CDBFS_SERVER={server.url} {_variables(login)} {variables}"))
         show.tell("The demo's end removes the queries that you wrote in search/, too: copy what you want to keep.")
         show.tell(f"To end it: Ctrl-C here, or  {show.program} umount {shlex.quote(point)}")
         child.process.wait()
@@ -187,10 +205,10 @@ def _upwards(path: str) -> list[str]:
 
 
 @contextmanager
-def _mounted(url: str, point: str, login: Credentials, scratch: Path) -> Iterator[background.Child]:
-    """A mount in a child that ends with this block, or with this process."""
-    arguments = [f"-ocache_dir={scratch}", f"-osearch_dir={_search_dir(scratch)}", "--", url, point]
-    child = background.start(arguments, login, scratch / "log", START_SECONDS)
+def _mounted(server: StandIn, point: str, login: Credentials, scratch: Path) -> Iterator[background.Child]:
+    """A mount in a child that ends with this block, or with this process. It finds the stand-in's ascp."""
+    arguments = [f"-ocache_dir={scratch}", f"-osearch_dir={_search_dir(scratch)}", "--", server.url, point]
+    child = background.start(arguments, login, scratch / "log", START_SECONDS, {"ASCP": server.ascp})
     try:
         yield child
     finally:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 import time
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Callable
@@ -19,6 +21,8 @@ from cdbfs import __version__
 from cdbfs.config import LISTING_CONNECTIONS, Settings
 from cdbfs.credentials import Credentials
 from cdbfs.events import Journal
+from cdbfs.hcp.service import PackageService
+from cdbfs.hcp.transports import chosen
 from cdbfs.query.catalog import Catalog
 from cdbfs.query.directory import SearchDirectory
 from cdbfs.query.queries import Queries
@@ -29,6 +33,15 @@ from cdbfs.store.disk import DiskCache, own
 from cdbfs.store.documents import Ages, Documents
 from cdbfs.store.flight import Flight, Waiters
 from cdbfs.store.listings import Listings
+from cdbfs.store.packages.arrival import Parts
+from cdbfs.store.packages.bulk import Bulk
+from cdbfs.store.packages.kept import KeptPackages
+from cdbfs.store.packages.layout import Layout
+from cdbfs.store.packages.packages import Packages
+from cdbfs.store.packages.slots import Slots
+from cdbfs.store.packages.space import Space
+from cdbfs.store.packages.transfers import Patience, Transfers
+from cdbfs.store.packages.unpacker import Unpacker
 from cdbfs.store.results import Results
 from cdbfs.tree import names
 from cdbfs.tree.control import control_directory
@@ -39,6 +52,10 @@ from cdbfs.tree.tree import Tree
 from cdbfs.xnat.client import Client
 
 DISK_WORKERS = 4
+UNPACKING_WORKERS = 4
+"""Members unpacked at once: the work is in C, and a laptop has so many cores."""
+SILENCE_MARGIN = 60.0
+"""Seconds that another process may say nothing new of a transfer, beside two stalls: it tries again, too."""
 STORED_SEARCHES = 64
 """Documents of stored searches that are kept, of at most 1 MiB each."""
 
@@ -59,6 +76,8 @@ class Runtime:
     ) -> None:
         self.settings = settings
         self.journal = Journal()
+        self.control = ""
+        """Where the control socket of the mount is."""
         self.waiters = Waiters(settings.max_waiters)
         # Lanes: listings do not wait for slow documents, and what lies on disk waits for no server.
         self._listing_flight = Flight(LISTING_CONNECTIONS, self.waiters)
@@ -94,6 +113,7 @@ class Runtime:
         self._started = time.time()
         own(settings.cache_dir, "cache_dir")
         own(settings.search_dir, "search_dir")
+        self._service, self.packages = package_store(settings, self.client, self.waiters, self.journal)
         user = self.client.session.user
         shelf = Shelf(shelf_directory(settings, user), settings.umask)
         shelf.prepare()
@@ -107,6 +127,7 @@ class Runtime:
         try:
             self.client.session.login(settings.request_deadline)
             self.server_version = self.client.server_version()
+            self._has_packages = self._service.is_offered()
         except BaseException:
             self.close()
             raise
@@ -121,6 +142,7 @@ class Runtime:
         return {
             "version": __version__,
             "pid": os.getpid(),
+            "control": self.control,
             "server": {"url": self.settings.url, "version": self.server_version, "user": session.user},
             "reachable": not session.http.breaker.is_open,
             "seconds_up": round(time.time() - self._started, 1),
@@ -129,7 +151,10 @@ class Runtime:
             "waiting": self.waiters.now,
             "listings": len(self.listings),
             "searches": self.runs.now,
+            "transfers": len(self.packages.transfers()),
             "documents_memory_bytes": self.documents.memory_used,
+            "packages": asdict(self.packages.usage()),
+            "warnings": self.packages.warnings(),
             "failures": len(self.journal.failures()),
         }
 
@@ -138,16 +163,54 @@ class Runtime:
         for flight in (self._listing_flight, self._document_flight, self._disk_flight):
             flight.close()
         self.runs.close()
+        self.packages.close()
         self.client.session.close()
 
     def _tree(self, queries: Queries, standing: Standing) -> Tree:
         started = int(self._started * 10**9)
         zone = self.settings.zone
         source = Source(
-            self.client, self.listings, self.documents, Stamps(), zone, started, standing, self._searches
+            self.client,
+            self.listings,
+            self.documents,
+            Stamps(),
+            zone,
+            started,
+            standing,
+            self._searches,
+            self._service,
+            self.packages,
         )
         version = f"cdbfs {__version__}\nXNAT {self.server_version}"
-        return Tree(source, control_directory(self.journal, version, self.status, started), queries)
+        control = control_directory(self.journal, version, self.status, self.packages, started)
+        return Tree(source, control, queries, packages=self._has_packages)
+
+
+def package_store(
+    settings: Settings, client: Client, waiters: Waiters, journal: Journal | None = None
+) -> tuple[PackageService, Packages]:
+    """The package service that `client` is logged in to, and what is kept of it. Raises ConfigError."""
+    user = client.session.user
+    service = PackageService(client.session)
+    root = settings.cache_dir / "packages"
+    layout = Layout(_scope(root, settings, user))
+    layout.prepare()
+    kept = KeptPackages(layout)
+    space = Space(root, settings.packages_size, settings.packages_free)
+    transport = chosen(settings, service, user)
+    slots = Slots(root / "locks", settings.transfers)
+    parts = Parts(kept, space, slots, transport, settings.transfer_grace, threading.Event())
+    patience = Patience(settings.retry_pause, 2 * settings.transfer_stall + SILENCE_MARGIN)
+    transfers = Transfers(layout, parts, waiters, patience)
+    unpacker = Unpacker(
+        kept,
+        space,
+        Flight(UNPACKING_WORKERS, waiters),
+        journal or Journal(),
+        settings.zone,
+        settings.max_member_ratio,
+    )
+    return service, Packages(kept, transfers, space, Bulk(settings.bulk_limit), unpacker)
 
 
 def _scope(directory: Path, settings: Settings, user: str) -> Path:

@@ -70,6 +70,9 @@ def test_it_mounts_shows_around_and_cleans_up(number: int, tmp_path: Path) -> No
         assert "$ ls projects\nHCP_Q1\nHCP_Q2\n" in printed
         assert "\n144\n" in printed
         assert "\n39\n" in printed
+        assert f"\n{tutorial.LABELS[0]}_3T_Diffusion_preproc.zip\n" in printed
+        assert f"\n{tutorial.LABELS[0]}_3T_Structural_preproc.zip: OK\n" in printed
+        assert "\nT1w_restore.nii.gz\n" in printed
         for subject in tutorial.AGREEABLE:
             assert f"subjects/{subject}/experiments/{subject}_NonToolbox" in printed
         assert len(os.listdir(point / "projects/HCP_Q2/subjects")) == 144
@@ -170,7 +173,7 @@ def test_it_mounts_where_a_mount_died(tmp_path: Path) -> None:
 def test_json_is_one_line_as_soon_as_it_listens(tmp_path: Path) -> None:
     with demo("--no-mount", "--json", "--subjects=5", scratch=tmp_path, until="\n") as (running, printed):
         told = json.loads(printed)
-        assert set(told) == {"url", "user", "password", "control"}
+        assert set(told) == {"url", "user", "password", "control", "ascp"}
         answer = requests.get(
             f"{told['url']}/data/projects/HCP_Q2/subjects?format=json",
             auth=(told["user"], told["password"]),
@@ -194,6 +197,21 @@ def test_json_with_a_mount_leaves_stdout_alone(tmp_path: Path) -> None:
             time.sleep(0.05)
         status, out, _, _ = ended(running, signal.SIGTERM)
         assert (status, out) == (0, "")
+
+
+def test_packages_have_the_size_that_was_asked_for(tmp_path: Path) -> None:
+    arguments = ("--no-mount", "--json", "--subjects=1", "--package-size=1G")
+    with demo(*arguments, scratch=tmp_path, until="\n") as (running, printed):
+        told = json.loads(printed)
+        assert os.access(told["ascp"], os.X_OK)
+        listing = requests.post(
+            f"{told['url']}/spring/download?subjects={tutorial.LABELS[0]}&view=packages",
+            auth=(told["user"], told["password"]),
+            timeout=5,
+        )
+        assert all(15 / 16 <= package["size"] / 2**30 <= 17 / 16 for package in listing.json()["packages"])
+        assert ended(running, signal.SIGTERM)[0] == 0
+        assert not os.path.exists(told["ascp"])
 
 
 def test_the_seed_changes_scores_and_latency_delays(tmp_path: Path) -> None:
@@ -262,6 +280,8 @@ def test_it_mounts_the_data_of_a_file(tmp_path: Path) -> None:
         (["--no-mount", "--data={t}/file"], "file is not JSON"),
         (["--no-mount", "--data={t}/file", "--subjects=3"], "--data takes no"),
         (["--no-mount", "{t}"], "no DIR"),
+        (["--no-mount", "--package-size=1"], "at least 250K"),
+        (["--no-mount", "--package-size=manyG"], "at least 250K"),
         (["{t}/file"], "no directory"),
         (["{t}/file/below"], "cannot be made"),
         (["{t}"], "not empty"),

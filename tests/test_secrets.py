@@ -214,7 +214,7 @@ def test_no_redirect_is_followed_neither_by_data_nor_by_the_login(status: int, t
                     (experiments / name / "experiment.xml").read_bytes()
                 assert caught.value.errno in (errno.EACCES, errno.EIO)
             asked = {request.target.partition("?")[0] for request in running.requests}
-            assert asked <= {*answers, "/data/JSESSION", "/data/version"}
+            assert asked <= {*answers, "/data/JSESSION", "/data/version", "/spring/download"}
         login = [request for request in running.requests if "authorization" in request.headers]
         assert {request.target for request in login} == {"/data/JSESSION"}
         assert other.requests == []

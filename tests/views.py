@@ -7,13 +7,14 @@ import subprocess
 import sys
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
 from cdbfs import config
 from cdbfs.credentials import Credentials
+from cdbfs.demo import StandIn
 from cdbfs.errors import CdbfsError
 from cdbfs.mount import background, mounts
 from cdbfs.runtime import Runtime
@@ -147,13 +148,26 @@ def environment(login: Credentials | None = None, **extra: str) -> dict[str, str
 
 
 @contextmanager
-def mounted(server: Served, login: Credentials, directory: Path, cache: Path, **options: str) -> Iterator[Path]:
-    """A mount in the background, which ends with this process; its log must be empty in the end."""
+def mounted(
+    server: Served,
+    login: Credentials,
+    directory: Path,
+    cache: Path,
+    variables: Mapping[str, str] | None = None,
+    /,
+    **options: str,
+) -> Iterator[Path]:
+    """A mount in the background, which ends with this process; its log must be empty in the end.
+
+    `variables` are further ones of its environment: ASCP, unless a test says otherwise.
+    """
     with suppress(FileExistsError):  # not exist_ok: that looks into the directory, where a mount may have died
         directory.mkdir(parents=True)
     flags = ",".join(f"{key}={value}" for key, value in {**_directories(cache), **options}.items())
     arguments = ["-o", flags, "--", server.url, str(directory)]
-    child = background.start(arguments, login, cache / "log/daemon.log", seconds=60)
+    if variables is None:
+        variables = {"ASCP": server.ascp} if isinstance(server, StandIn) else {}
+    child = background.start(arguments, login, cache / "log/daemon.log", 60, variables)
     try:
         yield directory
     finally:

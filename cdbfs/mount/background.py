@@ -18,7 +18,7 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
@@ -58,8 +58,15 @@ class Child:
             self.process.wait()
 
 
-def start(arguments: Sequence[str], credentials: Credentials | None, log_file: Path, seconds: float) -> Child:
-    """Start `cdbfs mount -f ARGUMENTS` and return when it has answered, within `seconds`.
+def start(
+    arguments: Sequence[str],
+    credentials: Credentials | None,
+    log_file: Path,
+    seconds: float,
+    variables: Mapping[str, str] | None = None,
+) -> Child:
+    """Start `cdbfs mount -f ARGUMENTS` and return when it has answered, within `seconds`; `variables` are further
+    ones of its environment.
 
     The mount ends when this process dies, or closes the Child's pipe without `leave`. Raises CdbfsError with the
     child's reason.
@@ -68,6 +75,7 @@ def start(arguments: Sequence[str], credentials: Credentials | None, log_file: P
     up_read, up_write = os.pipe()
     command = [sys.executable, "-m", "cdbfs", "mount", "-f", f"--handshake={down_read},{up_write}", *arguments]
     environment = {key: value for key, value in os.environ.items() if key not in LOGIN_VARIABLES}
+    environment.update(variables or {})
     with _open_log(log_file) as log, os.fdopen(up_read, "rb") as answer:
         try:
             child = subprocess.Popen(

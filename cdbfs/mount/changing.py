@@ -19,10 +19,13 @@ from cdbfs.mount.handles import Handle, OwnFile
 from cdbfs.mount.reporting import reports
 from cdbfs.query.directory import SearchDirectory
 from cdbfs.query.shelf import HIDDEN
+from cdbfs.tree.control import CONTROL
 from cdbfs.tree.search import SEARCH
+from cdbfs.tree.transfers import TRANSFERS
 
 HIDDEN_NAME = re.compile(re.escape(f"/{HIDDEN}") + "[0-9a-f]{16}$")
 """libfuse's own: node and number (hidden_name in its fuse.c)."""
+TRANSFER_FILES = f"/{CONTROL}/{TRANSFERS}/"
 NO_CHANGE = -1
 """An owner that chown leaves as it is."""
 
@@ -56,6 +59,10 @@ class Changing(ABC):
     @abstractmethod
     def directory(self, number: int) -> str:
         """The path of an open directory. Raises OSError."""
+
+    @abstractmethod
+    def cancel(self, path: str) -> None:
+        """End the transfer that a file of .cdbfs/transfers tells of."""
 
     def named(self, path: str | None, arguments: tuple[Any, ...]) -> str:
         if path is None:
@@ -96,6 +103,9 @@ class Changing(ABC):
 
     @reports
     def unlink(self, path: str) -> int:
+        if path.startswith(TRANSFER_FILES):
+            self.cancel(path)
+            return 0
         below = _within(path)
         if self.hidden.pop(path, None) is None:
             self.search.unlink(below)

@@ -21,7 +21,7 @@ from typing import Any, Callable
 
 from cdbfs.config import Settings
 from cdbfs.errors import CdbfsError, ConfigError
-from cdbfs.mount import binding, mounts
+from cdbfs.mount import binding, control, mounts
 from cdbfs.mount.operations import Operations
 from cdbfs.runtime import Runtime
 from cdbfs.store.disk import own
@@ -119,11 +119,14 @@ def serve(runtime: Runtime, directory: str, on_ready: Callable[[], None]) -> Non
     ours = _Ours(directory)
     _in_background(lambda: _end_on_signal(runtime, operations, ours))
     _in_background(lambda: _tell_when_ready(ours, on_ready))
+    socket = control.serve(runtime)
+    runtime.control = socket.path
     os.umask(0)  # that of who makes a file in search/ was heeded by the kernel; all else says its mode itself
     try:
         binding.run(fuse, operations, directory, {**_options(settings), **binding.options(fuse, settings)})
     finally:
         operations.end()
+        socket.close()
 
 
 def _options(settings: Settings) -> dict[str, Any]:

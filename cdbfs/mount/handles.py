@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cdbfs.errors import ReadOnly
+from cdbfs.mount.pages import Pages
 from cdbfs.mount.versions import Versions
 from cdbfs.tree.nodes import Version
 
@@ -50,6 +51,18 @@ class Reading:
     def close(self) -> None:
         self.versions.closed(self.path, self.version)
         self.version.close()
+
+
+@dataclass(frozen=True)
+class Lasting(Reading):
+    """A version whose bytes the kernel may keep."""
+
+    pages: Pages
+    identity: str
+
+    def close(self) -> None:
+        self.pages.closed(self.path, self.identity)
+        super().close()
 
 
 @dataclass

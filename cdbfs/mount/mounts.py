@@ -1,6 +1,6 @@
 """What is mounted where, as the kernel tells it, and how to take a mount of ours away.
 
-Used by daemon and cli. A mount whose daemon hangs must not hang us.
+Used by daemon, asking and cli. A mount whose daemon hangs must not hang us.
 
 Threads: plain functions.
 """
@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from cdbfs.errors import CdbfsError, ConfigError
 
@@ -29,6 +30,69 @@ UNMOUNTERS = ("fusermount3", "fusermount")
 """libfuse 3's and libfuse 2's; each takes away the other's mounts too."""
 
 
+class Mount(NamedTuple):
+    """A mount as the kernel lists it."""
+
+    point: str
+    kind: str
+    device: str
+    root: str = "/"
+    """What of its filesystem is mounted there: "/" but for bind mounts."""
+    source: str = ""
+    user: int = -1
+    """Whose it is; -1 where that is not told."""
+
+    @property
+    def is_ours(self) -> bool:
+        return self.kind == FSTYPE
+
+
+def all_of(user: int) -> list[Mount]:
+    """The cdbfs mounts of a user, those that are dead among them."""
+    return sorted(mount for mount in _on_top().values() if mount.is_ours and mount.user == user)
+
+
+def leading_to(path: str) -> tuple[Mount, str] | None:
+    """The cdbfs that a path leads into, and the path in it; None where it leads into none.
+
+    Nothing is asked of the cdbfs: it may be dead, and what is meant may have to be fetched first.
+    """
+    tops = {point: mount for point, mount in _on_top().items() if mount.is_ours}
+    here, found, links = "/", tops.get("/"), 0
+    names = (path if os.path.isabs(path) else os.path.join(os.getcwd(), path)).split("/")
+    while names:
+        name = names.pop(0)
+        if name in ("", "."):
+            continue
+        if name == "..":
+            found = None if found is not None and here == found.point else found
+            here = os.path.dirname(here)
+            continue
+        here = os.path.join(here, name)
+        if found is not None:
+            continue
+        found = tops.get(here)
+        target = "" if found is not None else _link(here)
+        if target:
+            links += 1
+            if links > MOST_LINKS:
+                raise ConfigError(f"{path} is a link that leads to itself")
+            here = os.path.dirname(here)
+            if target.startswith("/"):
+                here, found = "/", tops.get("/")
+            names = [*target.split("/"), *names]
+    if found is None:
+        return None
+    return found, os.path.normpath(f"{found.root}/{here[len(found.point.rstrip('/')) :]}").lstrip("/")
+
+
+def _link(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""
+
+
 def is_mounted(directory: str) -> bool:
     """Whether a cdbfs, alive or dead, is what lies on top of `directory` (an absolute path without links)."""
     return device(directory) != ""
@@ -36,8 +100,8 @@ def is_mounted(directory: str) -> bool:
 
 def device(directory: str) -> str:
     """The device number of the cdbfs on top of `directory`, which tells mounts apart; "" if there is none."""
-    found = [(kind, number) for point, kind, number in _mounts() if point == directory]
-    return found[-1][1] if found and found[-1][0] == FSTYPE else ""
+    found = _on_top().get(directory)
+    return found.device if found is not None and found.is_ours else ""
 
 
 def is_dead(directory: str) -> bool:
@@ -129,13 +193,26 @@ def _wait_until_gone(directory: str) -> None:
         time.sleep(0.02)
 
 
-def _mounts() -> Iterator[tuple[str, str, str]]:
-    """(mount point, type, device) of every mount, the topmost last. Format: proc(5), /proc/pid/mountinfo."""
+def _on_top() -> dict[str, Mount]:
+    """The mount that is on top of each mount point: the last."""
+    return {mount.point: mount for mount in _mounts()}
+
+
+def _mounts() -> Iterator[Mount]:
+    """Every mount. Format: proc(5), /proc/pid/mountinfo."""
     for line in MOUNTINFO.read_bytes().split(b"\n"):
         left, separator, right = line.decode("utf-8", "surrogateescape").partition(" - ")
         if separator:
-            fields = left.split(" ")
-            yield _unescape(fields[4]), right.split(" ")[0], fields[2]
+            fields, (kind, source, options) = left.split(" "), right.split(" ", 2)
+            user = re.search(r"(?:^|,)user_id=(\d+)", options)
+            yield Mount(
+                _unescape(fields[4]),
+                kind,
+                fields[2],
+                _unescape(fields[3]),
+                _unescape(source),
+                int(user[1]) if user else -1,
+            )
 
 
 def _unescape(text: str) -> str:

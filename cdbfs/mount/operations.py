@@ -20,21 +20,24 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, Callable
 
-from cdbfs.caller import Caller
+from cdbfs.caller import Caller, name_of
 from cdbfs.config import Settings
 from cdbfs.errors import IsADirectory, NoSuchName, NotPermitted, ReadOnly
 from cdbfs.events import Journal
 from cdbfs.mount.binding import congestion_threshold
 from cdbfs.mount.callers import Callers
 from cdbfs.mount.changing import Changing, in_search
-from cdbfs.mount.handles import Handle, OwnFile, Reading
+from cdbfs.mount.fading import Fading
+from cdbfs.mount.handles import Handle, Lasting, OwnFile, Reading
+from cdbfs.mount.pages import Pages
 from cdbfs.mount.reporting import reports
-from cdbfs.mount.versions import Versions
+from cdbfs.mount.versions import Shown, Versions
 from cdbfs.query.directory import SearchDirectory
 from cdbfs.query.queries import ERROR, RESULT
 from cdbfs.tree.inodes import inode, own_inode
 from cdbfs.tree.nodes import (
     Attributes,
+    Content,
     Directory,
     Entry,
     File,
@@ -46,11 +49,16 @@ from cdbfs.tree.nodes import (
     Version,
     attributes,
 )
+from cdbfs.tree.packages import PACKAGES, PackageFile
+from cdbfs.tree.transfers import TransferFile
 from cdbfs.tree.tree import Tree
+from cdbfs.tree.unpacked import UNPACKED
 
 TYPE_BITS = {Kind.DIRECTORY: stat.S_IFDIR, Kind.FILE: stat.S_IFREG, Kind.LINK: stat.S_IFLNK}
 PERMISSIONS = {Kind.DIRECTORY: 0o555, Kind.FILE: 0o444, Kind.LINK: 0o777}
 FORGET_SECONDS = 1.0
+LASTING = (f"/{PACKAGES}/", f"/{UNPACKED}/")
+"""Where files may be opened that never change."""
 
 
 class Operations(Changing):
@@ -82,19 +90,24 @@ class Operations(Changing):
         self._settings = settings
         self._make_forget = make_forget
         self._invalidation = ThreadPoolExecutor(1, thread_name_prefix="cdbfs-invalidation")
+        self._fading: Fading | None = None
+        """None where the kernel remembers nothing."""
         self._lock = threading.Lock()
         self.hidden: dict[str, str] = {}
         self._handles: dict[int, Handle] = {}
         self._listed: dict[int, tuple[str, list[Entry]]] = {}
         """What each open directory lists: as with files, one version from open to close."""
         self._numbers = itertools.count(1)
+        self._pages = Pages()
         self._versions = Versions(settings.attr_timeout, settings.listing_ttl, 2 * settings.max_document_bytes)
         self._owner = {"st_uid": os.getuid(), "st_gid": os.getgid()}
 
     # -- life ---------------------------------------------------------------------------------------------------
 
     def init_with_config(self, connection: Any, config: Any) -> None:
-        self._versions.forget = self._forgetting(self._make_forget())
+        forget = self._make_forget()
+        self._versions.forget = self._forgetting(forget)
+        self._fading = Fading(forget)
         if connection is not None:
             # Reads that wait must not fill the kernel's queue, which holds 12 by default.
             connection.max_background = self._settings.max_threads
@@ -106,6 +119,8 @@ class Operations(Changing):
     def end(self) -> None:
         """Let go of everybody who waits."""
         self.callers.end()
+        if self._fading is not None:
+            self._fading.end()
 
     def search_ended(self, names: frozenset[str]) -> None:
         """Make the kernel forget the results of a search that is over, before anybody hears of it."""
@@ -130,11 +145,24 @@ class Operations(Changing):
             return self._stat(path, self._still_open(path))
         if isinstance(node, File):
             shown = self._versions.to_show(path, lambda: node.content(caller))
+        elif isinstance(node, PackageFile) and not node.is_here():
+            shown = self._announced(path, node, caller)
         elif isinstance(node, Result):
             shown = self._versions.to_show(path, node.shown)
         else:
             return self._stat(path, attributes(node, caller))
-        return self._stat(path, Attributes(Kind.FILE, shown.size, shown.mtime))
+        return self._stat(path, Attributes(Kind.FILE, shown.size, shown.mtime, writable=node.writable))
+
+    def _announced(self, path: str, node: PackageFile, caller: Caller) -> Shown:
+        """Of a package that is not here. The kernel is not to remember a size that is announced only.
+
+        Some programs go by what stat says of a file that they are about to open, and nothing else: they get it.
+        """
+        if name_of(caller.pid) in self._settings.stat_fetches:
+            node.open(caller).close()
+        elif self._fading is not None:
+            self._fading.soon(path)
+        return self._versions.to_show(path, node.shown)
 
     @reports
     def opendir(self, path: str) -> int:
@@ -177,7 +205,7 @@ class Operations(Changing):
         if below is not None and not isinstance(node, Result):
             self.search.access(below, mode)
             return 0
-        if mode & os.W_OK:
+        if mode & os.W_OK and not node.writable:
             raise ReadOnly(path)
         if mode & os.X_OK and not isinstance(node, Directory):
             raise OSError(codes.EACCES, "not a program")
@@ -201,8 +229,22 @@ class Operations(Changing):
         if _is_to_change(fi.flags):
             raise ReadOnly(path)
         caller = self.callers.patient(self._settings.request_deadline)
+        if path.startswith(LASTING):
+            node = self._tree.node(path, caller)
+            if isinstance(node, Result) and node.lasting:
+                return self._open_lasting(path, node, caller, fi)
         version = self._versions.to_open(path, lambda: self._version(self._tree.node(path, caller), caller))
         return self.opened(Reading(path, version, self._versions), fi)
+
+    def _open_lasting(self, path: str, node: Result, caller: Caller, fi: Any) -> int:
+        """A package or a member of one. What is open never changes, so that the kernel keeps its bytes; the size
+        that was shown may have been announced only, and is made exact before anybody has a handle."""
+        version = self._versions.latest(path, node.open(caller))
+        identity = "" if isinstance(version, Content) else version.identity
+        direct, keep = self._pages.opened(path, identity)
+        self.opened(Lasting(path, version, self._versions, self._pages, identity), fi)
+        fi.direct_io, fi.keep_cache = int(direct), int(keep)
+        return 0
 
     @reports
     def read(self, path: str | None, size: int, offset: int, fi: Any) -> bytes:
@@ -214,6 +256,12 @@ class Operations(Changing):
             handle = self._handles.pop(fi.fh)
         handle.close()
         return 0
+
+    def cancel(self, path: str) -> None:
+        node = self._tree.node(path, self.callers.patient(self._settings.lookup_deadline))
+        if not isinstance(node, TransferFile):
+            raise ReadOnly(path)
+        node.cancel()
 
     # -- handles ------------------------------------------------------------------------------------------------
 
@@ -285,7 +333,7 @@ class Operations(Changing):
     def _stat(self, path: str, found: Attributes) -> dict[str, int]:
         if found.own is not None:
             return self._own_stat(found.own)
-        permissions = PERMISSIONS[found.kind]
+        permissions = PERMISSIONS[found.kind] | (stat.S_IWUSR if found.writable else 0)
         if found.kind is not Kind.LINK:
             permissions &= ~self._settings.umask
         return {

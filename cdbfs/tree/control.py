@@ -11,13 +11,18 @@ from typing import Any, Callable
 
 from cdbfs.caller import Caller
 from cdbfs.events import Journal
+from cdbfs.store.packages.packages import Packages
 from cdbfs.tree.nodes import Content, Directory, Fixed, Kind, Made
+from cdbfs.tree.transfers import TRANSFERS, TransferDirectory
+
+CONTROL = ".cdbfs"
+"""The directory's name in the mount."""
 
 
 def control_directory(
-    journal: Journal, version: str, status: Callable[[], dict[str, Any]], started: int
+    journal: Journal, version: str, status: Callable[[], dict[str, Any]], packages: Packages, started: int
 ) -> Directory:
-    """.cdbfs/ with `errors` from the journal, `version`, and `status.json` from `status`."""
+    """.cdbfs/ with `errors` from the journal, `version`, `status.json` from `status`, and transfers/."""
 
     def errors(caller: Caller) -> Content:
         failures = journal.failures()
@@ -33,6 +38,7 @@ def control_directory(
     children = {
         "errors": (Kind.FILE, lambda: Made(errors)),
         "status.json": (Kind.FILE, lambda: Made(status_json)),
+        TRANSFERS: (Kind.DIRECTORY, lambda: TransferDirectory(packages, started)),
         "version": (Kind.FILE, lambda: Made(version_text)),
     }
     return Fixed(children, started)

@@ -75,6 +75,11 @@ class SubjectIndex:
         self.name_of: Mapping[str, str] = {subject.ID: name for name, subject in self.by_name.items()}
 
     @cached_property
+    def labels(self) -> frozenset[str]:
+        """The labels of the subjects in this project."""
+        return frozenset(subject.label for subject in self.by_name.values())
+
+    @cached_property
     def newest(self) -> int:
         """The mtime of subjects.csv: of the subject changed last."""
         return max(map(self._mtime, self.by_name.values()), default=self._oldest)

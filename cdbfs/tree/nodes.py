@@ -18,6 +18,7 @@ from typing import Callable, NamedTuple, Union
 from cdbfs.caller import Caller
 from cdbfs.errors import NoSuchName
 from cdbfs.store.results import Kept, OnDisk
+from cdbfs.store.zips.members import OpenMember
 
 
 class Kind(enum.Enum):
@@ -58,7 +59,7 @@ class Content:
         """Nothing is held but memory."""
 
 
-Version = Union[Content, OnDisk]
+Version = Union[Content, OnDisk, OpenMember]
 """One version of a file, open."""
 
 
@@ -71,12 +72,16 @@ class Attributes:
     mtime: int
     own: os.stat_result | None = None
     """Of a file of the user's own, whose modes, times and inode number are shown as they are."""
+    writable: bool = False
+    """See Node."""
 
 
 class Node(ABC):
     """Anything with a path."""
 
     kind: Kind
+    writable = False
+    """Whether its owner may remove it or, of a directory, what is in it, though it is not his own file."""
 
 
 class Directory(Node):
@@ -111,12 +116,14 @@ class File(Node):
 
 
 class Result(Node):
-    """A file that is made when it is opened, not when it is looked at: the answer to a search.
+    """A file that is made when it is opened, not when it is looked at: the answer to a search, or a package.
 
-    Until then stat shows the last good version, or an empty file.
+    Until then stat shows the last good version, an empty file, or the size that was announced.
     """
 
     kind = Kind.FILE
+    lasting = False
+    """Whether an open version never changes, so that the kernel may keep its bytes from one open to the next."""
 
     @abstractmethod
     def shown(self) -> Kept:
@@ -183,7 +190,7 @@ def attributes(node: Node, caller: Caller) -> Attributes:
     """What stat shows of a node. Raises what making its content raises."""
     if isinstance(node, File):
         content = node.content(caller)
-        return Attributes(Kind.FILE, len(content.data), content.mtime)
+        return Attributes(Kind.FILE, len(content.data), content.mtime, writable=node.writable)
     if isinstance(node, Result):
         shown = node.shown()
         return Attributes(Kind.FILE, shown.size, shown.mtime)
@@ -193,5 +200,5 @@ def attributes(node: Node, caller: Caller) -> Attributes:
         size = len(node.target.encode("utf-8", "surrogateescape"))
         return Attributes(Kind.LINK, size, node.mtime, node.own)
     if isinstance(node, Directory):
-        return Attributes(Kind.DIRECTORY, 0, node.mtime, node.own)
+        return Attributes(Kind.DIRECTORY, 0, node.mtime, node.own, node.writable)
     raise TypeError(f"no attributes for {node!r}")

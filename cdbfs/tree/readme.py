@@ -24,7 +24,10 @@ What you see is what your login may see. All is read-only, but for search/, whic
   search/<name>.sql                        a query that you write, in a part of SQL
   search/<name>.csv                        its result; <name>.error says why there is none
   saved/<id>/query.xml, result.csv         a search stored on the server, and what it finds when it is opened
+  packages/<project>/<subject>/*.zip       packages of images, where the server has them; opening one fetches it
+  unpacked/<project>/<subject>_<package>/  what is in a package, file by file
   .cdbfs/status.json, errors, version      cdbfs about itself; errors says why something failed
+  .cdbfs/transfers/                        packages on their way; rm ends a transfer
 
 Try this, in this directory:
 

@@ -14,11 +14,14 @@ from functools import cached_property, partial
 
 from cdbfs.caller import Caller
 from cdbfs.errors import AccessRefused, BrokeOff, NotFound, ServerFault
+from cdbfs.hcp.models import Offer
+from cdbfs.hcp.service import PackageService, askable
 from cdbfs.query import listing
 from cdbfs.query.fields import SUBJECT_TYPE
 from cdbfs.query.standing import Standing
 from cdbfs.store.documents import Documents, Key
 from cdbfs.store.listings import Listings
+from cdbfs.store.packages.packages import Packages
 from cdbfs.tree import names, scores, tables, times
 from cdbfs.tree.indexes import ExperimentIndex, ProjectIndex, SubjectIndex, by_name
 from cdbfs.tree.nodes import Content
@@ -28,6 +31,7 @@ from cdbfs.xnat.client import Client
 from cdbfs.xnat.models import Experiment, SavedSearch, Subject
 from cdbfs.xnat.schemas import Place
 
+PACKAGE_HEADER = ("id", "label", "description", "keywords", "count", "size")
 NEWS_SECONDS = 5.0
 """Stored searches are not shown as they were longer ago while the server answers: `cdbfs save` is to be seen."""
 
@@ -82,6 +86,8 @@ class Source:
     standing: Standing
     searches: Listings
     """Documents of stored searches, kept apart, so that many of them do not displace the listings."""
+    service: PackageService
+    packages: Packages
 
     def projects(self, caller: Caller) -> ProjectIndex:
         return self.listings.get(
@@ -165,6 +171,31 @@ class Source:
         raw = self.documents.get(key, lambda: self.client.schema(place.folder, place.name), Raw, caller)
         return Content(raw.xml, self.stamps.mtime(key, raw.digest, self.started))
 
+    def offers(self, subject: str, caller: Caller) -> Mapping[str, Offer]:
+        """What the package service has of a subject, by package id; the subject by its label."""
+
+        if not askable(subject):
+            return {}
+
+        def ask() -> Mapping[str, Offer]:
+            return {offer.id: offer for offer in self.service.offers([subject]) if offer.subjects != 0}
+
+        return self.listings.get(("packages", subject), ask, caller, f"the packages of {subject}")
+
+    def package_index(self, project: str, caller: Caller) -> Content:
+        """index.csv: what the package service has of all subjects of a project together."""
+        labels = self.subjects(project, caller).labels
+        offers = self.listings.get(
+            ("packages of", project, labels),
+            lambda: self.service.offers(sorted(filter(askable, labels))),
+            caller,
+            f"the packages of {project}",
+        )
+        rows = sorted(
+            (o.id, o.label, o.description, " ".join(o.keywords), _number(o.count), _number(o.size)) for o in offers
+        )
+        return self.table(("packages", project), tables.csv(PACKAGE_HEADER, rows), self.started)
+
     def stamp(self, experiment: Experiment, document: ExperimentDocument) -> int:
         """The mtime of all that is made of an experiment's document."""
         return self.stamps.mtime(("experiment", experiment.ID), document.digest, self.mtime(experiment))
@@ -200,6 +231,10 @@ class Source:
             if moment is not None:
                 return moment
         return self.started
+
+
+def _number(value: int | None) -> str:
+    return "" if value is None else str(value)
 
 
 def fingerprint(item: Subject | Experiment) -> str:

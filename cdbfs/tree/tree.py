@@ -9,11 +9,13 @@ Threads: immutable; any.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Callable
 
 from cdbfs.caller import NOBODY, Caller
 from cdbfs.errors import IsADirectory, NotADirectory
 from cdbfs.query.queries import Queries
 from cdbfs.tree import nodes, readme
+from cdbfs.tree.control import CONTROL
 from cdbfs.tree.nodes import (
     Attributes,
     Content,
@@ -29,26 +31,32 @@ from cdbfs.tree.nodes import (
     Result,
     Version,
 )
+from cdbfs.tree.packages import PACKAGES, PackageProjects
 from cdbfs.tree.project import PROJECTS, Projects
 from cdbfs.tree.saved import SAVED, SavedSearches
 from cdbfs.tree.schema import Schema
 from cdbfs.tree.search import SEARCH, search_directory
 from cdbfs.tree.source import Source
+from cdbfs.tree.unpacked import UNPACKED, UnpackedProjects
 
 
 class Tree:
     """Everything below the mount point."""
 
-    def __init__(self, source: Source, control: Directory, queries: Queries) -> None:
+    def __init__(self, source: Source, control: Directory, queries: Queries, *, packages: bool) -> None:
+        """`packages`: whether the server has a package service."""
         text = Content(readme.TEXT.encode(), source.started)
-        children = {
-            ".cdbfs": (Kind.DIRECTORY, lambda: control),
+        children: dict[str, tuple[Kind, Callable[[], Node]]] = {
+            CONTROL: (Kind.DIRECTORY, lambda: control),
             "README.txt": (Kind.FILE, lambda: Made(lambda caller: text)),
             PROJECTS: (Kind.DIRECTORY, lambda: Projects(source)),
             SAVED: (Kind.DIRECTORY, lambda: SavedSearches(source)),
             "schema": (Kind.DIRECTORY, lambda: Schema(source)),
             SEARCH: (Kind.DIRECTORY, lambda: search_directory(queries)),
         }
+        if packages:
+            children[PACKAGES] = (Kind.DIRECTORY, lambda: PackageProjects(source))
+            children[UNPACKED] = (Kind.DIRECTORY, lambda: UnpackedProjects(source))
         self._root = Fixed(children, source.started)
 
     def node(self, path: str, caller: Caller = NOBODY) -> Node:

@@ -29,44 +29,51 @@ from tests.views import cdbfs, environment
 
 
 @contextmanager
-def demo_server(subjects: int) -> Iterator[tuple[str, Credentials, int]]:
-    """A stand-in in a process of its own: its address, its login, its process id. Prints what its start took."""
-    began = time.monotonic()
+def stand_in(*options: str) -> Iterator[tuple[dict[str, str], int]]:
+    """A stand-in in a process of its own: what it tells of itself, and its process id."""
     running = subprocess.Popen(
-        [sys.executable, "-m", "cdbfs", "demo", "--no-mount", "--json", f"--subjects={subjects}"],
+        [sys.executable, "-m", "cdbfs", "demo", "--no-mount", "--json", *options],
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
     )
     assert running.stdout is not None
-    told = json.loads(running.stdout.readline())
-    login = Credentials(told["user"], told["password"])
-    requests.get(
-        f"{told['url']}/data/projects/HCP_Q2/experiments", auth=(login.user, login.password), timeout=60
-    ).raise_for_status()
-    took = time.monotonic() - began
-    size = _resident(running.pid)
-    print(f"stand-in with {subjects} subjects: {took:.1f} s to its first listing, {size} MB resident")
     try:
-        yield told["url"], login, running.pid
+        yield json.loads(running.stdout.readline()), running.pid
     finally:
         running.terminate()
         running.communicate(timeout=10)
 
 
-def _resident(pid: int) -> int:
+@contextmanager
+def demo_server(subjects: int) -> Iterator[tuple[str, Credentials, int]]:
+    """A stand-in: its address, its login, its process id. Prints what its start took."""
+    began = time.monotonic()
+    with stand_in(f"--subjects={subjects}") as (told, pid):
+        login = Credentials(told["user"], told["password"])
+        requests.get(
+            f"{told['url']}/data/projects/HCP_Q2/experiments", auth=(login.user, login.password), timeout=60
+        ).raise_for_status()
+        took = time.monotonic() - began
+        print(f"stand-in with {subjects} subjects: {took:.1f} s to its first listing, {resident(pid)} MB resident")
+        yield told["url"], login, pid
+
+
+def resident(pid: int) -> int:
+    """Its memory, MB."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmRSS:")[2].split()[0]) // 1024
 
 
 @contextmanager
-def fresh_mount(url: str, login: Credentials) -> Iterator[Path]:
+def fresh_mount(url: str, login: Credentials, ascp: str = "") -> Iterator[Path]:
+    """A mount, and nothing in its cache, which is the directory `cache` beside it."""
     with tempfile.TemporaryDirectory() as scratch:
         point = Path(scratch, "m")
         point.mkdir()
-        options = f"-ocache_dir={scratch}/cache,search_dir={scratch}/search"
-        done = cdbfs("mount", options, url, str(point), login=login)
+        options = f"-ocache_dir={scratch}/cache,search_dir={scratch}/search,packages_free=0"
+        done = cdbfs("mount", options, url, str(point), login=login, ASCP=ascp)
         assert done.returncode == 0, done.stderr
         try:
             yield point

@@ -209,3 +209,70 @@ def test_a_chain_of_many_links_is_followed(place: Path) -> None:
     for number in range(1, 30):
         link(place / str(number), str(number - 1))
     assert real_path("29") == str(place / "0")
+
+
+# --- the mount that a path leads into
+
+
+@pytest.fixture
+def home(mountinfo: Path, tmp_path: Path) -> Path:
+    """A directory with a cdbfs "mounted" on m, another on other, and links to them."""
+    home = Path(os.path.realpath(tmp_path))
+    for name in ("m", "other", "plain"):
+        (home / name).mkdir()
+    (home / "link").symlink_to("m")
+    (home / "deep").symlink_to(home / "link/packages/P")
+    (home / "loop").symlink_to("loop")
+    info = line("/", "ext4") + line(f"{home}/m") + line(f"{home}/other")
+    mountinfo.write_bytes(info + line(f"{home}/hidden") + line(f"{home}/hidden", "tmpfs"))
+    return home
+
+
+@pytest.mark.parametrize(
+    ("path", "point", "inside"),
+    [
+        ("m", "m", ""),
+        ("m/", "m", ""),
+        ("m/packages/P/1/1_x.zip", "m", "packages/P/1/1_x.zip"),
+        ("./link//packages/./P/../Q", "m", "packages/Q"),
+        ("deep/1", "m", "packages/P/1"),
+        ("m/../other/x", "other", "x"),
+        ("m/a/../../m/b", "m", "b"),
+        ("plain/../m/x", "m", "x"),
+        ("missing/../m/x", "m", "x"),
+    ],
+)
+def test_a_path_leads_into_a_mount(
+    home: Path, monkeypatch: pytest.MonkeyPatch, path: str, point: str, inside: str
+) -> None:
+    monkeypatch.chdir(home)
+    for each in (path, f"{home}/{path}"):
+        found = mounts.leading_to(each)
+        assert found is not None
+        assert (found[0].point, found[1]) == (f"{home}/{point}", inside)
+
+
+@pytest.mark.parametrize("path", ["", "plain", "mm/x", "m/..", "m/../x", "hidden/x", "/"])
+def test_a_path_leads_into_no_mount(home: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    monkeypatch.chdir(home)
+    assert mounts.leading_to(path) is None
+
+
+def test_a_path_that_leads_to_itself_is_told(home: Path) -> None:
+    with pytest.raises(ConfigError, match="itself"):
+        mounts.leading_to(f"{home}/loop/x")
+
+
+def test_the_mounts_of_a_user_are_found(mountinfo: Path) -> None:
+    theirs = line("/theirs").replace(b"user_id=0", b"user_id=12,group_id=12")
+    mountinfo.write_bytes(line("/b", source="https://db.example.org") + line("/a") + theirs + line("/c", "tmpfs"))
+    assert [mount.point for mount in mounts.all_of(0)] == ["/a", "/b"]
+    assert [mount.source for mount in mounts.all_of(0)] == ["cdbfs", "https://db.example.org"]
+    assert [mount.point for mount in mounts.all_of(12)] == ["/theirs"]
+
+
+def test_a_part_of_a_mount_that_is_mounted_elsewhere_is_understood(mountinfo: Path) -> None:
+    mountinfo.write_bytes(line("/p").replace(b"98:0 / ", b"98:0 /packages/P "))
+    found = mounts.leading_to("/p/1/x")
+    assert found is not None
+    assert found[1] == "packages/P/1/x"

@@ -51,8 +51,9 @@ def plain_experiments(world: World, project: str) -> list[tuple[str, str, str]]:
     return found
 
 
-def test_the_top_level(view: View) -> None:
-    assert set(view.listdir("")) == {".cdbfs", "README.txt", "projects", "saved", "schema", "search"}
+def test_the_top_level(view: View, world: World) -> None:
+    packages = {"packages", "unpacked"} if world.data.packages is not None else set()
+    assert set(view.listdir("")) == {".cdbfs", "README.txt", "projects", "saved", "schema", "search"} | packages
 
 
 def test_projects_are_those_the_login_may_see(view: View, world: World) -> None:
