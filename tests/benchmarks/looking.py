@@ -67,13 +67,19 @@ def resident(pid: int) -> int:
 
 
 @contextmanager
-def fresh_mount(url: str, login: Credentials, ascp: str = "") -> Iterator[Path]:
-    """A mount, and nothing in its cache, which is the directory `cache` beside it."""
+def fresh_mount(url: str, login: Credentials, ascp: str = "", **options: str) -> Iterator[Path]:
+    """A mount, and nothing in its cache, the directory `cache` beside it, unless `options` have another."""
     with tempfile.TemporaryDirectory() as scratch:
         point = Path(scratch, "m")
         point.mkdir()
-        options = f"-ocache_dir={scratch}/cache,search_dir={scratch}/search,packages_free=0"
-        done = cdbfs("mount", options, url, str(point), login=login, ASCP=ascp)
+        settings = {
+            "cache_dir": f"{scratch}/cache",
+            "search_dir": f"{scratch}/search",
+            "packages_free": "0",
+            **options,
+        }
+        flags = ",".join(f"{key}={value}" for key, value in settings.items())
+        done = cdbfs("mount", "-o", flags, url, str(point), login=login, ASCP=ascp)
         assert done.returncode == 0, done.stderr
         try:
             yield point

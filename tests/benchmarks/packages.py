@@ -128,7 +128,7 @@ def reading(told: dict[str, str], login: Credentials, pairs: int) -> None:
         top = point / f"unpacked/HCP_Q2/{SUBJECT}_{PACKAGE}"
         member = max((path for path in top.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
         read_all(member)
-        before = resident(_daemon(point))
+        before = resident(daemon(point))
         with native(kept.parent) as peer:
             for what, path in (("zip", zip_file), ("stored member", member)):
                 for how, work in (("one reader", read_all), ("four readers", read_by_four)):
@@ -139,10 +139,11 @@ def reading(told: dict[str, str], login: Credentials, pairs: int) -> None:
                     size = path.stat().st_size
                     scaled = [each * size / kept.stat().st_size for each in theirs]
                     report(f"{what} of {size // BLOCK} MiB, {how}", ours, scaled, "the zip through C")
-        print(f"the daemon grew from {before} to {resident(_daemon(point))} MB")
+        print(f"the daemon grew from {before} to {resident(daemon(point))} MB")
 
 
-def _daemon(point: Path) -> int:
+def daemon(point: Path) -> int:
+    """The process that serves a mount."""
     return int(json.loads((point / ".cdbfs/status.json").read_text())["pid"])
 
 
