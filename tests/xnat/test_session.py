@@ -574,3 +574,38 @@ def test_nobody_logs_in_after_the_end(stand_in: StandIn) -> None:
         session.get(ROUTE, "/data/projects", {"format": "json"})
     assert stand_in.session_counts() == {**stand_in.session_counts(), "logins": 1, "sessions": 0}
     session.close()
+
+
+ONCE = Route("/spring/download transfer", max_bytes=2**20, deadline=5.0, attempts=1, once=True)
+
+
+def sent(server: Server) -> int:
+    return sum(request.target not in (LOGIN_PATH, AUTH_PATH) for request in server.adapter.requests)
+
+
+def test_what_is_to_be_done_once_is_sent_again_after_a_new_login() -> None:
+    server = Server()
+    asking = server.session()
+    asking.get(ROUTE, "/data/projects")
+    server.dead.add("S1")
+    assert asking.post(ONCE, "/spring/download", "subjects=1,2", b"").body == DATA.body
+    assert server.logins == 2
+    assert sent(server) == 3
+
+
+@pytest.mark.parametrize("answer", [PAGE, REDIRECT, DENIED])
+def test_what_is_to_be_done_once_is_not_sent_again_where_the_session_lives(answer: Reply) -> None:
+    server = Server(data=answer)
+    asking = server.session()
+    asking.login()
+    with pytest.raises((ServerFault, AccessRefused)):
+        asking.post(ONCE, "/spring/download", "subjects=1,2", b"")
+    assert server.logins == 1
+    assert sent(server) == 1
+
+
+def test_a_query_that_is_written_already_is_sent_as_it_is() -> None:
+    server = Server()
+    server.session().post(ONCE, "/spring/download", "subjects=1,2&package=a%20b", b"")
+    assert server.adapter.requests[-1].target == "/spring/download?subjects=1,2&package=a%20b"
+    assert server.adapter.requests[-1].headers["content-length"] == "0"
