@@ -26,6 +26,7 @@ import ctypes
 import functools
 import importlib
 import os
+import select
 import shutil
 from dataclasses import dataclass, replace
 from types import ModuleType
@@ -168,14 +169,21 @@ def forgetter(binding: Binding) -> Callable[[str], None]:
     """A function that makes the kernel forget what it knows of a path; to be made in `init`, on libfuse 3.
 
     fuse.h: it must not be called where a lookup in its directory, or a setattr or readdir of it, waits for the
-    caller; a pending open is no hindrance. A path that the kernel does not know is no error here.
+    caller; a pending open is no hindrance. A path that the kernel does not know is no error here. Nothing is
+    done once the mount is gone: libfuse, which then ends, would complain, or be taken apart meanwhile.
     """
     library = binding.module._libfuse
     library.fuse_invalidate_path.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
+    library.fuse_get_session.argtypes = library.fuse_session_fd.argtypes = [ctypes.c_void_p]
+    library.fuse_get_session.restype = ctypes.c_void_p
     handle = ctypes.c_void_p(library.fuse_get_context().contents.fuse)
+    device = library.fuse_session_fd(library.fuse_get_session(handle))
 
     def forget(path: str) -> None:
-        library.fuse_invalidate_path(handle, path.encode("utf-8", "surrogateescape"))
+        poll = select.poll()
+        poll.register(device, 0)
+        if not poll.poll(0):  # else /dev/fuse tells that nobody is at its other end
+            library.fuse_invalidate_path(handle, path.encode("utf-8", "surrogateescape"))
 
     return forget
 

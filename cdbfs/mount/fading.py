@@ -3,7 +3,7 @@
 Used by operations, on libfuse 3: its time-outs are those of the whole mount. To forget a path before the kernel
 has taken the answer would be in vain, so each is forgotten a moment later, and again for answers that took longer.
 
-Threads: any may call `soon` and `end`; each moment has a thread of its own that forgets.
+Threads: any may call `soon`; each moment has a thread of its own that forgets.
 """
 
 from __future__ import annotations
@@ -24,24 +24,18 @@ class Fading:
 
     def __init__(self, forget: Callable[[str], None]) -> None:
         self._forget = forget
-        self._over = threading.Event()
         self._waiting = [queue.Queue[tuple[float, str]](MOST) for _ in MOMENTS]
         for seconds, waiting in zip(MOMENTS, self._waiting):
             threading.Thread(target=self._work, args=(seconds, waiting), name="cdbfs-fading", daemon=True).start()
 
     def soon(self, path: str) -> None:
         """The kernel is being told a size of this path that it is not to remember."""
-        for waiting in self._waiting if not self._over.is_set() else []:
+        for waiting in self._waiting:
             if not waiting.full():
                 waiting.put((time.monotonic(), path))
 
-    def end(self) -> None:
-        """Forget no more: libfuse takes the mount apart, and complains of what comes then."""
-        self._over.set()
-
     def _work(self, seconds: float, waiting: queue.Queue[tuple[float, str]]) -> None:
-        while not self._over.is_set():
+        while True:
             told, path = waiting.get()
             time.sleep(max(0.0, told + seconds - time.monotonic()))
-            if not self._over.is_set():
-                self._forget(path)
+            self._forget(path)

@@ -119,8 +119,6 @@ class Operations(Changing):
     def end(self) -> None:
         """Let go of everybody who waits."""
         self.callers.end()
-        if self._fading is not None:
-            self._fading.end()
 
     def search_ended(self, names: frozenset[str]) -> None:
         """Make the kernel forget the results of a search that is over, before anybody hears of it."""

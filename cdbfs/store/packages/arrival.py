@@ -265,16 +265,17 @@ class Arrival:
 
     def _clear(self, full: NoSpace) -> bool:
         """Evict for what has still to come, though by our count there was room: others fill the disk, too."""
-        missing = sum(max(0, held.size - held.transfer.told().done) for held in self._left)
         with contextlib.suppress(CdbfsError):
-            self.parts.space.make_room(missing)
+            self.parts.space.make_room(sum(held.size for held in self._left), [held.file for held in self._left])
             return True
         return False
 
     def _remove_parts(self) -> None:
         """A disk that is full gets back what is of no use for now."""
+        layout = self.parts.kept.layout
         for held in self._left:
-            for path in self.parts.kept.layout.leftovers(held.transfer.wanted):
+            wanted = held.transfer.wanted
+            for path in (*layout.leftovers(wanted), layout.arriving(wanted.is_zip) / wanted.package.md5):
                 path.unlink(missing_ok=True)
 
     # -- wanted or not

@@ -13,7 +13,7 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -77,20 +77,23 @@ class Space:
     def reserve(self, board: Board, told: Told, amount: int) -> Told:
         """Keep `amount` bytes in all for a transfer, and tell so on its board. Raises NoSpace."""
         with take_within(self.root / "locks" / "space", LOCK_SECONDS):
-            self._make_room(amount, told.file)
+            self._make_room(amount, [told.file])
             told = replace(told, reserved=amount)
             board.tell(told)
         return told
 
-    def make_room(self, amount: int) -> None:
-        """Evict until `amount` bytes more may be written. Raises NoSpace."""
+    def make_room(self, amount: int, files: Collection[str] = ()) -> None:
+        """Evict until `amount` bytes may be written: all of `files` that are on their way, where some are named.
+
+        Raises NoSpace.
+        """
         with take_within(self.root / "locks" / "space", LOCK_SECONDS):
-            self._make_room(amount, "")
+            self._make_room(amount, files)
 
     def usage(self) -> Usage:
         """How much is taken now."""
         kept = sum(taken.size for taken in self._kept())
-        return Usage(kept, self._reserved(""), self.cap)
+        return Usage(kept, self._reserved(()), self.cap)
 
     def warnings(self) -> list[str]:
         """What is not wrong, and may become so."""
@@ -102,22 +105,28 @@ class Space:
             found.append(f"cache_dir lies on {kind}: what is kept there comes over the network each time")
         return found
 
-    def _make_room(self, amount: int, file: str) -> None:
-        """For `amount` bytes of a file, which may have arrived in part."""
+    def _make_room(self, amount: int, files: Collection[str]) -> None:
+        """For `amount` bytes of files, which may have arrived in part. Nothing is evicted in vain."""
         if amount > self.cap:
             raise NoSpace(
                 f"{_gib(amount)} are more than packages may take: raise packages_size, which is {_gib(self.cap)}"
             )
-        there = self._arrived(file)
+        there = self._arrived(files)
         kept = sorted(self._kept(), key=lambda taken: taken.used)
-        total = sum(taken.size for taken in kept) + self._reserved(file)
-        missing = self._floor + self._outstanding(file) + max(0, amount - there) - self._free()
+        all_kept = sum(taken.size for taken in kept)
+        total = all_kept + self._reserved(files)
+        missing = self._floor + self._outstanding(files) + max(0, amount - there) - self._free()
+        self._check(amount, total - all_kept, missing - all_kept)
         for taken in kept:
             if total + amount <= self.cap and missing <= 0:
                 return
             if remove(taken.path):
                 total -= taken.size
                 missing -= taken.size
+        self._check(amount, total, missing)
+
+    def _check(self, amount: int, total: int, missing: int) -> None:
+        """Raises NoSpace where what packages take besides is too much, or the disk has too little."""
         if total + amount > self.cap:
             raise NoSpace(
                 f"no room for {_gib(amount)}: all that packages may take ({_gib(self.cap)}) is in use; "
@@ -149,18 +158,16 @@ class Space:
             if told is not None and boards.is_live(path):
                 yield told.file, told
 
-    def _reserved(self, but: str) -> int:
-        """For all transfers but that of one file."""
-        return sum(told.reserved for file, told in self._live() if file != but)
+    def _reserved(self, but: Collection[str]) -> int:
+        """For all transfers but those of some files."""
+        return sum(told.reserved for file, told in self._live() if file not in but)
 
-    def _outstanding(self, but: str) -> int:
+    def _outstanding(self, but: Collection[str]) -> int:
         """What other transfers have reserved and not yet written."""
-        return sum(max(0, told.reserved - told.done) for file, told in self._live() if file != but)
+        return sum(max(0, told.reserved - told.done) for file, told in self._live() if file not in but)
 
-    def _arrived(self, file: str) -> int:
-        if not file:
-            return 0
-        return sum(_size(path) for path in self.root.glob(ARRIVING) if _is_of(path.name, {file}))
+    def _arrived(self, files: Collection[str]) -> int:
+        return sum(_size(path) for path in self.root.glob(ARRIVING) if _is_of(path.name, files))
 
     def _free(self) -> int:
         volume = self._volume()
@@ -186,7 +193,7 @@ def pin(path: Path) -> int | None:
         time.sleep(0.001)
 
 
-def _is_of(name: str, files: set[str]) -> bool:
+def _is_of(name: str, files: Collection[str]) -> bool:
     return any(name.endswith(suffix) and name[: len(name) - len(suffix)] in files for suffix in LEFTOVERS)
 
 

@@ -153,7 +153,11 @@ class Unpacker:
             if self._room >= 0:
                 return
         piece = min(ROOM, self._space.cap // 20)
-        self._space.make_room(size + piece)
+        try:
+            self._space.make_room(size + piece)
+        except NoSpace:
+            piece = 0
+            self._space.make_room(size)
         with self._lock:
             self._room = piece
 
