@@ -11,6 +11,7 @@ import hashlib
 import os
 import threading
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -52,6 +53,7 @@ from cdbfs.tree.tree import Tree
 from cdbfs.xnat.client import Client
 
 DISK_WORKERS = 4
+INDEX_WORKERS = 2
 UNPACKING_WORKERS = 4
 """Members unpacked at once: the work is in C, and a laptop has so many cores."""
 SILENCE_MARGIN = 60.0
@@ -194,23 +196,31 @@ def package_store(
     service = PackageService(client.session)
     root = settings.cache_dir / "packages"
     layout = Layout(_scope(root, settings, user))
-    layout.prepare()
+    with suppress(OSError):  # a full disk costs packages, not the mount; each transfer tries again
+        layout.prepare()
     kept = KeptPackages(layout)
     space = Space(root, settings.packages_size, settings.packages_free)
     transport = chosen(settings, service, user)
     slots = Slots(root / "locks", settings.transfers)
     parts = Parts(kept, space, slots, transport, settings.transfer_grace, threading.Event())
-    patience = Patience(settings.retry_pause, 2 * settings.transfer_stall + SILENCE_MARGIN)
+    patience = Patience(settings.retry_pause, 2 * settings.transfer_stall + SILENCE_MARGIN, _ways(settings))
     transfers = Transfers(layout, parts, waiters, patience)
     unpacker = Unpacker(
         kept,
         space,
-        Flight(UNPACKING_WORKERS, waiters),
+        (Flight(INDEX_WORKERS, waiters), Flight(UNPACKING_WORKERS, waiters)),
         journal or Journal(),
         settings.zone,
         settings.max_member_ratio,
     )
     return service, Packages(kept, transfers, space, Bulk(settings.bulk_limit), unpacker)
+
+
+def _ways(settings: Settings) -> str:
+    """What names the settings that decide how a package comes, and whether there is room for it."""
+    aspera = [os.environ.get(name, "") for name in ("ASCP", "ASPERA_BINDIR", "ASPERA_CONNECTDIR", "ASPERA_ETCDIR")]
+    ways = (settings.packages_dir, settings.packages_command, sorted(settings.aspera_hosts), aspera)
+    return hashlib.sha256(repr((ways, settings.packages_size, settings.packages_free)).encode()).hexdigest()[:16]
 
 
 def _scope(directory: Path, settings: Settings, user: str) -> Path:

@@ -88,6 +88,8 @@ class Answering:
             asker.tell({"event": "evicted", "package": package.name, "bytes": size, "in_use": busy})
             if asker.ended():
                 raise Interrupted("ended before all was given back")
+        if question.get("all") is True:
+            freed += self._runtime.packages.evict_leftovers()
         asker.tell({"event": "end", "packages": len(wanted), "bytes": freed, "in_use": in_use})
 
     def _to_evict(self, question: Mapping[str, Any], asker: Asker) -> list[Package]:

@@ -10,7 +10,7 @@ import functools
 import logging
 from typing import Any, Callable, Protocol, TypeVar
 
-from cdbfs.errors import CdbfsError, Interrupted, NoSuchName, ReadOnly, ours
+from cdbfs.errors import CdbfsError, Interrupted, NoSuchName, ReadOnly, TooManyPackages, ours
 from cdbfs.events import Journal
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,9 @@ def reports(operation: F) -> F:
             return operation(self, path, *arguments)
         except CdbfsError as error:
             if not isinstance(error, UNREPORTED):
-                self.journal.record(error, self.named(path, arguments))
+                # A program that is stopped goes on asking: one line tells of all that it asked for.
+                what = "packages" if isinstance(error, TooManyPackages) else self.named(path, arguments)
+                self.journal.record(error, what)
             raise OSError(error.errno, str(error)) from None
         except OSError:
             raise

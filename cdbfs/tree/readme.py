@@ -45,5 +45,7 @@ In Python:  pandas.read_csv("projects/NAME/subjects.csv")
 
 Names cost nothing: a whole project is listed with two requests. The size of a document
 (experiment.xml, scores.csv, anything in scores/) costs one request for each experiment, once.
+Opening a package fetches it, which may take a while: see .cdbfs/transfers. `cdbfs fetch` gets many at once,
+`cdbfs evict` gives their space back, `cdbfs status` tells how things stand.
 Opening a table.csv or result.csv costs one search, and none while it is kept; until then it shows as empty.
 """

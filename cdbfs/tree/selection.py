@@ -55,7 +55,7 @@ def to_fetch(tree: Tree, path: str, caller: Caller) -> list[Asked]:
     """
     node = _node(tree, path, caller)
     if isinstance(node, PackageFile):
-        return [(node.wanted.package, node.announced)]
+        return [_offered(node.source, node.wanted.package, caller)]
     if isinstance(node, UnpackedPackage):
         return [_offered(node.source, node.package, caller)]
     if isinstance(node, SubjectPackages):

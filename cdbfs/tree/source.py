@@ -14,13 +14,14 @@ from functools import cached_property, partial
 
 from cdbfs.caller import Caller
 from cdbfs.errors import AccessRefused, BrokeOff, NotFound, ServerFault
-from cdbfs.hcp.models import Offer
+from cdbfs.hcp.models import Offer, Package
 from cdbfs.hcp.service import PackageService, askable
 from cdbfs.query import listing
 from cdbfs.query.fields import SUBJECT_TYPE
 from cdbfs.query.standing import Standing
 from cdbfs.store.documents import Documents, Key
 from cdbfs.store.listings import Listings
+from cdbfs.store.packages.layout import fits
 from cdbfs.store.packages.packages import Packages
 from cdbfs.tree import names, scores, tables, times
 from cdbfs.tree.indexes import ExperimentIndex, ProjectIndex, SubjectIndex, by_name
@@ -178,7 +179,8 @@ class Source:
             return {}
 
         def ask() -> Mapping[str, Offer]:
-            return {offer.id: offer for offer in self.service.offers([subject]) if offer.subjects != 0}
+            offers = self.service.offers([subject])
+            return {o.id: o for o in offers if o.subjects != 0 and fits(Package(subject, o.id))}
 
         return self.listings.get(("packages", subject), ask, caller, f"the packages of {subject}")
 

@@ -2,9 +2,10 @@
 
 Under the cache directory all mounts of a user share `packages/`, on one host or, through NFS, on several:
 
-    locks/space, slot.N, starts          kernel locks: who counts the space, who may transfer
+    locks/space, slot.N                  kernel locks: who counts the space, who may transfer
+    locks/began                          when the last transfer began
     <scope>/                             what one login may have of one server
-        objects/<package>/package.zip    whole: its md5 was right
+        objects/<subject>,<id>/package.zip  whole: its md5 was right
                           package.md5    the file beside it
                           state.json     its size, time and md5, also after the zip was evicted
                           index, ...     its members: see store/zips

@@ -10,8 +10,11 @@ Threads: `run` is the run's own thread; the transport calls the Watch's methods 
 from __future__ import annotations
 
 import contextlib
+import errno as codes
 import hashlib
+import logging
 import os
+import stat
 import threading
 import time
 from dataclasses import dataclass, field
@@ -26,8 +29,10 @@ from cdbfs.store.packages.kept import KeptPackages, read_md5
 from cdbfs.store.packages.layout import sidecar
 from cdbfs.store.packages.locks import Lock
 from cdbfs.store.packages.slots import Slots
-from cdbfs.store.packages.space import Space
+from cdbfs.store.packages.space import Space, arrived
 from cdbfs.store.packages.transfer import Transfer
+
+log = logging.getLogger(__name__)
 
 FRUITLESS = 5
 """Attempts in a row that brought nothing, after which it is given up."""
@@ -35,6 +40,11 @@ LONGEST_PAUSE = 30.0
 TELL_SECONDS = 0.5
 SMALL = 2**20
 """Reserved for a file of which nothing is known."""
+GROWTH = 64 * 2**20
+"""What is reserved at a time for a file whose size is not known."""
+NO_ROOM = (codes.ENOSPC, codes.EDQUOT)
+FULL = "the disk of cache_dir is full"
+UNUSABLE = "cache_dir cannot be used"
 BLOCK = 2**20
 CANCELLED = "the transfer was ended by somebody who removed it from .cdbfs/transfers, or by cdbfs"
 UNWANTED = "nobody waited for it any more"
@@ -91,15 +101,19 @@ class Arrival:
 
     def run(self) -> None:
         """Fetch them all."""
-        self._left = [held for held in self.held if not self._is_here(held)]
+        self._left = list(self.held)
         try:
-            for held in list(self._left):
-                self._reserve(held)
+            self.parts.kept.layout.prepare()
+            self._drop_what_is_here()
             if self._left:
                 with self.parts.slots.take(lambda: self.stopped):
+                    for held in list(self._left):
+                        self._reserve(held)
                     self._attempts()
         except Interrupted:
             pass
+        except OSError as error:
+            self._give_up(NoSpace(FULL) if error.errno in NO_ROOM else CdbfsError(f"{UNUSABLE}: {error.strerror}"))
         except BaseException as error:
             self._give_up(ours(error))
             if not isinstance(error, CdbfsError):
@@ -119,7 +133,7 @@ class Arrival:
                 held.transfer.moved(done, size)
                 self._tell(held)
                 if max(done, size or 0) > held.size:
-                    self._grow(held, max(done, size or 0))
+                    self._grow(held, size if size is not None and size >= done else done + max(done // 4, GROWTH))
 
     def failed(self, file: str, error: CdbfsError) -> None:
         for held in self._left:
@@ -134,24 +148,25 @@ class Arrival:
     # -- attempts
 
     def _attempts(self) -> None:
-        fruitless, pause, best, cleared = 0, self.parts.pause, 0, False
+        fruitless, pause, cleared = 0, self.parts.pause, False
         while self._left:
+            before = self._done_so_far()
             try:
                 self._fetch()
             except Interrupted:
                 self._drop()
                 continue
             except NoSpace as full:
-                if cleared or not self._clear(full):
-                    self._remove_parts()
-                    raise
+                if cleared or not self._clear():
+                    for held in self._left:
+                        self._remove(held)
+                    raise full from None
                 cleared = True
                 continue
             except Again as again:
-                arrived = sum(held.transfer.told().done for held in self._left)
-                fruitless = 0 if arrived > best else fruitless + 1
-                pause = self.parts.pause if arrived > best else min(2 * pause, LONGEST_PAUSE)
-                best = max(best, arrived)
+                moved_on = self._done_so_far() > before
+                fruitless = 0 if moved_on else fruitless + 1
+                pause = self.parts.pause if moved_on else min(2 * pause, LONGEST_PAUSE)
                 if fruitless >= FRUITLESS:
                     raise again.meaning from None
                 self._drop()
@@ -159,6 +174,9 @@ class Arrival:
                 continue
             self._drop()
             self._verify()
+
+    def _done_so_far(self) -> int:
+        return sum(held.transfer.told().done for held in self._left)
 
     def _fetch(self) -> None:
         if self.stopped:
@@ -215,9 +233,11 @@ class Arrival:
         arriving = kept.layout.arriving(wanted.is_zip)
         beside = sidecar(wanted.package)
         told = arriving / wanted.package.md5
+        for path in (arriving / wanted.file, told):
+            _check_own(path)
         expected = read_md5(told if told.exists() else kept.layout.kept(beside), wanted.package)
         if wanted.is_zip:
-            found = digest_and_sync(arriving / wanted.file)
+            found = digest_and_sync(arriving / wanted.file, self._beat)
             if found != expected:
                 told_by = f"{wanted.package.md5} says {expected}"
                 raise CdbfsError(f"{wanted.file} arrived damaged, twice: its md5 is {found}, and {told_by}")
@@ -226,20 +246,20 @@ class Arrival:
             kept.install(beside, told)
         if wanted.is_zip:
             kept.install(wanted, arriving / wanted.file, expected)
-            for path in kept.layout.leftovers(wanted):
-                path.unlink(missing_ok=True)
+            self._remove(held)
+            self.parts.space.changed()
 
     def _remove(self, held: Held) -> None:
-        """What is damaged, or was damaged beside it: the md5 as well as the zip may be the wrong one."""
-        kept = self.parts.kept
-        wanted, beside = held.transfer.wanted, sidecar(held.transfer.wanted.package)
-        arriving = kept.layout.arriving(wanted.is_zip)
-        paths = [*kept.layout.leftovers(wanted), arriving / beside.file]
-        if wanted.is_zip:
-            paths.append(kept.layout.kept(beside))
-        for path in paths:
-            path.unlink(missing_ok=True)
+        """All that has arrived of it, and beside it."""
+        for path, _ in arrived(held.board.path):
+            with contextlib.suppress(OSError):
+                path.unlink()
         held.transfer.moved(0, None)
+
+    def _beat(self) -> None:
+        """Tell others now and then that this goes on."""
+        for held in self._left:
+            self._tell(held)
 
     # -- space
 
@@ -247,9 +267,8 @@ class Arrival:
         expected = held.transfer.expected or SMALL
         try:
             told = self.parts.space.reserve(held.board, held.transfer.told(), expected)
-        except CdbfsError as error:
-            if len(self.held) == 1:
-                self._remove_parts()
+        except NoSpace as error:
+            self._remove(held)
             self._finish(held, error)
             return
         held.transfer.reserved(told)
@@ -257,32 +276,28 @@ class Arrival:
 
     def _grow(self, held: Held, size: int) -> None:
         """It is larger than was announced."""
-        held.size = size
         try:
             held.transfer.reserved(self.parts.space.reserve(held.board, held.transfer.told(), size))
-        except CdbfsError as error:
+            held.size = size
+        except NoSpace as error:
             held.error, held.full = error, True
+        except CdbfsError as error:
+            log.info("%s", error)  # asked again with the next bytes
 
-    def _clear(self, full: NoSpace) -> bool:
+    def _clear(self) -> bool:
         """Evict for what has still to come, though by our count there was room: others fill the disk, too."""
         with contextlib.suppress(CdbfsError):
-            self.parts.space.make_room(sum(held.size for held in self._left), [held.file for held in self._left])
+            size = sum(held.size for held in self._left)
+            self.parts.space.make_room(size, [held.board.path for held in self._left])
             return True
         return False
-
-    def _remove_parts(self) -> None:
-        """A disk that is full gets back what is of no use for now."""
-        layout = self.parts.kept.layout
-        for held in self._left:
-            wanted = held.transfer.wanted
-            for path in (*layout.leftovers(wanted), layout.arriving(wanted.is_zip) / wanted.package.md5):
-                path.unlink(missing_ok=True)
 
     # -- wanted or not
 
     def _is_over(self, held: Held) -> bool:
         """Whether a file is not to be fetched any longer. Looks at the disk now and then: other processes."""
         if held.full or held.transfer.cancelled:
+            held.transfer.ending = True
             return True
         now = time.monotonic()
         if now - held.looked >= TELL_SECONDS:
@@ -293,7 +308,8 @@ class Arrival:
             held.transfer.waited_for_elsewhere(marks.waiting(mark))
             held.unwanted = not marks.is_fresh(mark) and held.transfer.unwanted_for() > self.parts.grace
             self._tell(held)
-        return held.transfer.cancelled or held.unwanted
+        held.transfer.ending = held.transfer.cancelled or held.unwanted
+        return held.transfer.ending
 
     def _drop(self) -> None:
         """Those that are not to be fetched any longer, or cannot be. Raises Interrupted when the mount ends."""
@@ -307,11 +323,10 @@ class Arrival:
             elif self._is_over(held):
                 self._finish(held, Cancelled(CANCELLED) if held.transfer.cancelled else Interrupted(UNWANTED))
 
-    def _is_here(self, held: Held) -> bool:
-        if self.parts.kept.find(held.transfer.wanted) is None:
-            return False
-        self.done(held, None)
-        return True
+    def _drop_what_is_here(self) -> None:
+        for held in list(self._left):
+            if self.parts.kept.find(held.transfer.wanted) is not None:
+                self._finish(held, None)
 
     def _finish(self, held: Held, error: CdbfsError | None) -> None:
         self._left.remove(held)
@@ -328,8 +343,19 @@ class Arrival:
             held.board.tell(held.transfer.told())
 
 
-def digest_and_sync(path: Path) -> str:
-    """The md5 of a file, which is on its disk when this returns: both at once. Raises OSError."""
+def _check_own(path: Path) -> None:
+    """Raises CdbfsError for a link: what is verified here could be changed elsewhere afterwards."""
+    with contextlib.suppress(FileNotFoundError):
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+            raise CdbfsError(f"{path.name} arrived as a link to another file, where a copy is needed")
+
+
+def digest_and_sync(path: Path, beat: Callable[[], None]) -> str:
+    """The md5 of a file, which is on its disk when this returns: both at once. Raises OSError.
+
+    `beat` is called now and then meanwhile.
+    """
     failed: list[OSError] = []
 
     def sync() -> None:
@@ -346,8 +372,11 @@ def digest_and_sync(path: Path) -> str:
         with path.open("rb", buffering=0) as file:
             while size := file.readinto(block):
                 digest.update(memoryview(block)[:size])
+                beat()
     finally:
-        syncing.join()
+        while syncing.is_alive():
+            syncing.join(TELL_SECONDS)
+            beat()
     if failed:
         raise failed[0]
     return digest.hexdigest()

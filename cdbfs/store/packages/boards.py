@@ -15,13 +15,14 @@ import json
 import os
 import signal
 import socket
-import time
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from cdbfs import errors
 from cdbfs.errors import CdbfsError
+from cdbfs.store.disk import PART
 from cdbfs.store.packages.locks import Lock, locked, take
 
 MOST_BYTES = 2**16
@@ -62,7 +63,7 @@ class Board:
     """The board of a transfer of this process."""
 
     def __init__(self, path: Path, lock: Lock) -> None:
-        self._path = path
+        self.path = path
         self._lock = lock
 
     @classmethod
@@ -81,7 +82,7 @@ class Board:
     def close(self) -> None:
         """The transfer is over."""
         with contextlib.suppress(OSError):
-            self._path.unlink()
+            self.path.unlink()
         self._lock.release()
 
 
@@ -104,27 +105,38 @@ def is_live(path: Path) -> bool:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return False
+    if not locked(descriptor, fcntl.LOCK_SH):
+        return True
+    os.close(descriptor)
+    return False
+
+
+def beat(path: Path) -> int:
+    """When a board was written last (ns), as its disk tells: its process writes while it is alive. 0: never."""
     try:
-        return not locked(descriptor, fcntl.LOCK_SH)
-    finally:
-        os.close(descriptor)
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
-def note_failure(path: Path, error: CdbfsError, now: float) -> None:
-    """Tell others why a transfer failed, at `now` (epoch seconds)."""
-    text = json.dumps({"kind": type(error).__name__, "reason": str(error), "when": now})
-    part = path.with_name(f"{path.name}.{os.getpid()}")
+def note_failure(path: Path, error: CdbfsError, now: float, by: str = "") -> None:
+    """Tell others why a transfer failed, at `now` (epoch seconds); `by` names the settings that it went by."""
+    text = json.dumps({"kind": type(error).__name__, "reason": str(error), "when": now, "by": by})
     with contextlib.suppress(OSError):
-        part.write_text(text, encoding="utf-8")
+        descriptor, part = tempfile.mkstemp(prefix=PART, dir=path.parent)  # mode 0600
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
         os.replace(part, path)
 
 
-def failure(path: Path, since: float) -> CdbfsError | None:
-    """Why the last transfer failed, if it did at `since` (epoch seconds) or later."""
+def failure(path: Path, since: float, by: str = "") -> CdbfsError | None:
+    """Why the last transfer by the same settings failed, if it did at `since` (epoch seconds) or later."""
     try:
         found = json.loads(_content(path))
         kind = getattr(errors, str(found["kind"]), CdbfsError)
         when, reason = float(found["when"]), str(found["reason"])
+        if found["by"] != by:
+            return None
     except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None
     if when < since or not (isinstance(kind, type) and issubclass(kind, CdbfsError)):
@@ -150,11 +162,17 @@ def began(process: int) -> int:
 
 
 def end_orphan(told: Told) -> bool:
-    """Kill the program that a killed process left, if it is of this host; it would write on."""
+    """Kill the program that a killed process left, if it is of this host; it would write on.
+
+    It leads a group of its own (hcp/child), and what it started writes as well.
+    """
     if told.boot != here() or told.program <= 0 or began(told.program) != told.program_began:
         return False
     with contextlib.suppress(OSError):
-        os.kill(told.program, signal.SIGKILL)
+        if os.getpgid(told.program) == told.program:
+            os.killpg(told.program, signal.SIGKILL)
+        else:
+            os.kill(told.program, signal.SIGKILL)
     return True
 
 
@@ -173,8 +191,3 @@ def _told(text: bytes) -> Told | None:
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
     return told
-
-
-def now() -> float:
-    """Epoch seconds: what failures are dated by, for other processes."""
-    return time.time()

@@ -9,6 +9,7 @@ Threads and processes: any; rename is atomic, and who has a file open keeps it.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -23,7 +24,7 @@ from cdbfs.hcp.models import Package
 from cdbfs.hcp.words import plain
 from cdbfs.store.disk import PART, make_private
 from cdbfs.store.packages import space
-from cdbfs.store.packages.layout import ZIP, Layout, Wanted, whole
+from cdbfs.store.packages.layout import ZIP, Layout, Wanted, sidecar, whole
 from cdbfs.store.results import Kept, OnDisk
 from cdbfs.store.zips.inflated import remove
 
@@ -73,8 +74,6 @@ class KeptPackages:
         if descriptor is None:
             return None
         found = os.fstat(descriptor)
-        with contextlib.suppress(OSError):  # least recently used goes first; its mtime stays
-            os.utime(descriptor, ns=(time.time_ns(), found.st_mtime_ns))
         return OnDisk(found.st_size, found.st_mtime_ns, descriptor, self._version(wanted, descriptor))
 
     def state(self, package: Package) -> State | None:
@@ -133,20 +132,26 @@ class KeptPackages:
     def forget_members(self, package: Package) -> None:
         """Drop what was made of a version of the zip that is not the present one."""
         shutil.rmtree(self.members(package), ignore_errors=True)
-        with contextlib.suppress(OSError):
-            self.index(package).unlink()
+        for path in (*self.layout.object(package).glob("index-*"), *self.layout.object(package).glob("checked-*")):
+            with contextlib.suppress(OSError):
+                path.unlink()
 
     def members(self, package: Package) -> Path:
         """The directory of its unpacked members."""
         return self.layout.object(package) / "members"
 
-    def index(self, package: Package) -> Path:
-        """The index of its members."""
-        return self.layout.object(package) / "index"
+    def index(self, package: Package, identity: str) -> Path:
+        """The index of its members, as it is by certain rules: mounts with other settings have others."""
+        digest = hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()
+        return self.layout.object(package) / f"index-{digest[:16]}"
 
     def evict(self, package: Package) -> tuple[int, bool]:
-        """Remove its zip and unpacked members; the bytes that became free, and whether something is in use."""
+        """Remove its zip, md5 and unpacked members; the bytes that became free, and whether some is in use."""
         freed, busy = 0, False
+        with contextlib.suppress(OSError):  # it may be another one when it comes again
+            self.layout.kept(sidecar(package)).unlink()
+        for wanted in (whole(package), sidecar(package)):
+            freed += space.remove_leftovers(self.layout.board(wanted))
         for path in (self.layout.kept(whole(package)), *sorted(self.members(package).glob("*"))):
             size = path.stat().st_size if path.is_file() else 0
             if remove(path):
@@ -169,7 +174,7 @@ class KeptPackages:
             package = Package(str(found["subject"]), str(found["id"]))
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None
-        return package if package.name == directory.name else None
+        return package if f"{package.subject},{package.id}" == directory.name else None
 
 
 def read_md5(path: Path, package: Package) -> str:

@@ -15,8 +15,6 @@ from cdbfs.store.disk import make_private
 LONGEST = 255 - len(".zip.md5.partial")
 """Bytes in a package's name: what transports and md5 append to it must still be names."""
 ZIP, MD5 = "package.zip", "package.md5"
-LEFTOVERS = ("", ".partial", ".aspx", ".asp-meta", ".part")
-"""What transports leave of a file that has not arrived, appended to its name (facts: ascp's sidecars)."""
 
 
 @dataclass(frozen=True, order=True)
@@ -68,11 +66,13 @@ class Layout:
         return self.root / "arriving" / ("zip" if is_zip else "md5")
 
     def object(self, package: Package) -> Path:
-        """What is kept of a package. Raises NotFound for a name that no directory can have."""
-        name = package.name
-        if not name or name in (".", "..") or "/" in name or "\0" in name or len(_bytes(name)) > LONGEST:
-            raise NotFound(f"no file can have the name of the package {name[:100]!r}")
-        return self.objects / name
+        """What is kept of a package. Raises NotFound for a name that no file can have.
+
+        Neither part holds a comma (hcp/names), so that no two packages share an object: a_b of c, and b of a_c.
+        """
+        if not fits(package):
+            raise NotFound(f"no file can have the name of the package {package.name[:100]!r}")
+        return self.objects / f"{package.subject},{package.id}"
 
     def kept(self, wanted: Wanted) -> Path:
         """Where a file lies once it is whole."""
@@ -94,9 +94,11 @@ class Layout:
         """Touched by other processes for as long as they want a file that this one transfers."""
         return self.active / f"{file}.wanted"
 
-    def leftovers(self, wanted: Wanted) -> list[Path]:
-        """What a transfer that did not end may have left."""
-        return [self.arriving(wanted.is_zip) / (wanted.file + suffix) for suffix in LEFTOVERS]
+
+def fits(package: Package) -> bool:
+    """Whether files can have the names that a package gives them."""
+    name = package.name
+    return "/" not in name and "\0" not in name and len(_bytes(name)) <= LONGEST
 
 
 def _bytes(name: str) -> bytes:

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Callable
 
-from cdbfs.errors import CdbfsError, Interrupted, TimedOut
+from cdbfs.errors import CdbfsError, Interrupted, NoSpace, TimedOut
 from cdbfs.store.disk import make_private
 
 POLL_SECONDS = 0.1
@@ -44,16 +44,22 @@ class Lock:
 
 
 def take(path: Path) -> Lock | None:
-    """The lock of that file (made where missing); None where somebody else has it. Raises CdbfsError."""
+    """The lock of that file (made where missing); None where somebody else has it. Raises NoSpace, CdbfsError."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        descriptor = _opened(path)
+    except OSError as error:
+        kind = NoSpace if error.errno in (codes.ENOSPC, codes.EDQUOT) else CdbfsError
+        raise kind(f"cache_dir cannot be used: {error.strerror}") from None
+    return Lock(descriptor) if locked(descriptor, fcntl.LOCK_EX) else None
+
+
+def _opened(path: Path) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        return os.open(path, flags, 0o600)
     except FileNotFoundError:
         make_private(path.parent)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    if locked(descriptor, fcntl.LOCK_EX):
-        return Lock(descriptor)
-    os.close(descriptor)
-    return None
+        return os.open(path, flags, 0o600)
 
 
 def take_within(path: Path, seconds: float, stopped: Callable[[], bool] = lambda: False) -> Lock:
@@ -71,10 +77,14 @@ def take_within(path: Path, seconds: float, stopped: Callable[[], bool] = lambda
 
 
 def locked(descriptor: int, operation: int) -> bool:
-    """Whether the lock (LOCK_SH or LOCK_EX) could be had now, and is. Raises CdbfsError where there are none."""
+    """Whether the lock (LOCK_SH or LOCK_EX) could be had now, and is; else the descriptor is closed.
+
+    Raises CdbfsError where the disk has no locks.
+    """
     try:
         fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
     except OSError as error:
+        os.close(descriptor)
         if error.errno in HELD:
             return False
         raise CdbfsError(f"the disk of cache_dir has no locks: {error.strerror}") from None

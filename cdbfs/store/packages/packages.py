@@ -136,7 +136,13 @@ class Packages:
 
     def evict(self, package: Package) -> tuple[int, bool]:
         """Give back the space of a package; the bytes that became free, and whether something is in use."""
-        return self._kept.evict(package)
+        found = self._kept.evict(package)
+        self._space.changed()
+        return found
+
+    def evict_leftovers(self) -> int:
+        """Remove what transfers left that are not under way; the bytes that became free."""
+        return self._space.remove_all_leftovers()
 
     def close(self) -> None:
         """End all transfers."""

@@ -4,7 +4,8 @@ Used by store/packages. It is counted over all scopes of a cache directory and a
 while the lock `space` is held: whole zips and unpacked members by their sizes, what arrives by its reservation.
 A file is never evicted while somebody has it open: who opens one holds a shared lock on it.
 
-Threads and processes: any; the lock orders them. Nothing waits while it is held but for the disk.
+Threads and processes: any; the lock orders them. Nothing waits while it is held but for the disk. `_lock` guards
+what was counted.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import threading
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
@@ -20,7 +22,7 @@ from pathlib import Path
 from cdbfs.errors import NoSpace
 from cdbfs.store.packages import boards, volumes
 from cdbfs.store.packages.boards import Board, Told
-from cdbfs.store.packages.layout import LEFTOVERS
+from cdbfs.store.packages.layout import MD5, ZIP, Layout
 from cdbfs.store.packages.locks import locked, take_within
 from cdbfs.store.results import READ_ONLY
 from cdbfs.store.zips.inflated import remove
@@ -35,8 +37,10 @@ KEPT = ("*/objects/*/package.zip", "*/objects/*/members/*")
 ARRIVING = "*/arriving/*/*"
 NETWORK = ("nfs", "cifs", "smb", "fuse.sshfs")
 BOARDS = "*/active/*.json"
-BESIDE = ".md5"
-"""What a zip's md5 is called beside it, with which it arrives."""
+MOST_FILES = 200_000
+"""Files that are kept, however small: they are all looked at to count the space."""
+USAGE_SECONDS = 10.0
+USAGE_WAIT = 0.2
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,10 @@ class Space:
         self.root = root
         self._cap = cap
         self._floor = floor
+        self._lock = threading.Lock()
+        self._counted = 0
+        self._counting: threading.Thread | None = None
+        self._due = 0.0
 
     @property
     def cap(self) -> int:
@@ -77,23 +85,50 @@ class Space:
     def reserve(self, board: Board, told: Told, amount: int) -> Told:
         """Keep `amount` bytes in all for a transfer, and tell so on its board. Raises NoSpace."""
         with take_within(self.root / "locks" / "space", LOCK_SECONDS):
-            self._make_room(amount, [told.file])
+            self._make_room(amount, [board.path])
             told = replace(told, reserved=amount)
             board.tell(told)
         return told
 
-    def make_room(self, amount: int, files: Collection[str] = ()) -> None:
-        """Evict until `amount` bytes may be written: all of `files` that are on their way, where some are named.
+    def make_room(self, amount: int, of: Collection[Path] = ()) -> None:
+        """Evict until `amount` bytes may be written: all of some transfers, where their boards are given.
 
         Raises NoSpace.
         """
         with take_within(self.root / "locks" / "space", LOCK_SECONDS):
-            self._make_room(amount, files)
+            self._make_room(amount, of)
 
     def usage(self) -> Usage:
-        """How much is taken now."""
-        kept = sum(taken.size for taken in self._kept())
-        return Usage(kept, self._reserved(()), self.cap)
+        """How much is taken, as it was counted a moment ago: never waits long, however many files there are."""
+        with self._lock:
+            if self._counting is None and time.monotonic() >= self._due:
+                self._counting = threading.Thread(target=self._count, name="cdbfs-counting", daemon=True)
+                self._counting.start()
+            counting = self._counting
+        if counting is not None:
+            counting.join(USAGE_WAIT)
+        return Usage(self._counted, sum(told.reserved for _, told in self._live()), self.cap)
+
+    def remove_all_leftovers(self) -> int:
+        """Remove what transfers left that are not under way; the bytes that became free."""
+        freed = 0
+        with take_within(self.root / "locks" / "space", LOCK_SECONDS):
+            for taken in self._left_by_nobody():
+                with contextlib.suppress(OSError):
+                    taken.path.unlink()
+                    freed += taken.size
+        self.changed()
+        return freed
+
+    def changed(self) -> None:
+        """What was counted is not so any more."""
+        self._due = 0.0
+
+    def _count(self) -> None:
+        """In a thread of its own."""
+        counted = sum(taken.size for taken in self._kept())
+        with self._lock:
+            self._counted, self._counting, self._due = counted, None, time.monotonic() + USAGE_SECONDS
 
     def warnings(self) -> list[str]:
         """What is not wrong, and may become so."""
@@ -105,24 +140,30 @@ class Space:
             found.append(f"cache_dir lies on {kind}: what is kept there comes over the network each time")
         return found
 
-    def _make_room(self, amount: int, files: Collection[str]) -> None:
-        """For `amount` bytes of files, which may have arrived in part. Nothing is evicted in vain."""
+    def _make_room(self, amount: int, of: Collection[Path]) -> None:
+        """For `amount` bytes of transfers, which may have arrived in part. Nothing is evicted in vain."""
         if amount > self.cap:
             raise NoSpace(
                 f"{_gib(amount)} are more than packages may take: raise packages_size, which is {_gib(self.cap)}"
             )
-        there = self._arrived(files)
+        live = dict(self._live())
+        others = [told for board, told in live.items() if board not in of]
+        there = sum(size for board in of for _, size in arrived(board))
         kept = sorted(self._kept(), key=lambda taken: taken.used)
         all_kept = sum(taken.size for taken in kept)
-        total = all_kept + self._reserved(files)
-        missing = self._floor + self._outstanding(files) + max(0, amount - there) - self._free()
+        total = all_kept + sum(told.reserved for told in others)
+        outstanding = sum(max(0, told.reserved - told.done) for told in others)
+        missing = self._floor + outstanding + max(0, amount - there) - self._free()
+        surplus = len(kept) - MOST_FILES
         self._check(amount, total - all_kept, missing - all_kept)
+        self.changed()
         for taken in kept:
-            if total + amount <= self.cap and missing <= 0:
+            if total + amount <= self.cap and missing <= 0 and surplus <= 0:
                 return
-            if remove(taken.path):
+            if _evict(taken.path):
                 total -= taken.size
                 missing -= taken.size
+                surplus -= 1
         self._check(amount, total, missing)
 
     def _check(self, amount: int, total: int, missing: int) -> None:
@@ -144,30 +185,22 @@ class Space:
                 with contextlib.suppress(OSError):
                     found = path.stat()
                     yield Taken(found.st_atime_ns, found.st_size, path)
-        live = {name for file, _ in self._live() for name in (file, f"{file}{BESIDE}")}
+        yield from self._left_by_nobody()
+
+    def _left_by_nobody(self) -> Iterator[Taken]:
+        live = {path for board, _ in self._live() for path, _ in arrived(board)}
         for path in self.root.glob(ARRIVING):  # of nobody: resumed if it is asked for before the space is needed
             with contextlib.suppress(OSError):
-                if not _is_of(path.name, live):
+                if path not in live:
                     found = path.stat()
                     yield Taken(found.st_mtime_ns, found.st_size, path)
 
-    def _live(self) -> Iterator[tuple[str, Told]]:
-        """Transfers under way in any process, by the file's name."""
+    def _live(self) -> Iterator[tuple[Path, Told]]:
+        """Transfers under way in any process, by their boards."""
         for path in self.root.glob(BOARDS):
             told = boards.read(path)
             if told is not None and boards.is_live(path):
-                yield told.file, told
-
-    def _reserved(self, but: Collection[str]) -> int:
-        """For all transfers but those of some files."""
-        return sum(told.reserved for file, told in self._live() if file not in but)
-
-    def _outstanding(self, but: Collection[str]) -> int:
-        """What other transfers have reserved and not yet written."""
-        return sum(max(0, told.reserved - told.done) for file, told in self._live() if file not in but)
-
-    def _arrived(self, files: Collection[str]) -> int:
-        return sum(_size(path) for path in self.root.glob(ARRIVING) if _is_of(path.name, files))
+                yield path, told
 
     def _free(self) -> int:
         volume = self._volume()
@@ -178,30 +211,62 @@ class Space:
 
 
 def pin(path: Path) -> int | None:
-    """A descriptor that reads the file, which is not evicted until it is closed; None where there is none."""
+    """A descriptor that reads the file, which is not evicted until it is closed; None where there is none.
+
+    Counts as a use of it: what was not used for longest is evicted first.
+    """
     ends = time.monotonic() + PIN_SECONDS
-    while True:
+    while time.monotonic() < ends:
         try:
             descriptor = os.open(path, READ_ONLY)
         except OSError:
             return None
-        if locked(descriptor, fcntl.LOCK_SH) and os.fstat(descriptor).st_nlink:
-            return descriptor
-        os.close(descriptor)  # it is being evicted
-        if time.monotonic() > ends:
-            return None
-        time.sleep(0.001)
+        if locked(descriptor, fcntl.LOCK_SH):
+            found = os.fstat(descriptor)
+            if found.st_nlink:
+                with contextlib.suppress(OSError):  # its mtime stays
+                    os.utime(descriptor, ns=(time.time_ns(), found.st_mtime_ns))
+                return descriptor
+            os.close(descriptor)
+        time.sleep(0.001)  # it is being evicted
+    return None
 
 
-def _is_of(name: str, files: Collection[str]) -> bool:
-    return any(name.endswith(suffix) and name[: len(name) - len(suffix)] in files for suffix in LEFTOVERS)
+def arrived(board: Path) -> list[tuple[Path, int]]:
+    """What has arrived of the file of a transfer, and beside it: paths and bytes.
+
+    Programs put something before and after a name while they write: `.NAME.zip.Ab12Cd`, `NAME.zip.aspx`.
+    """
+    file = board.name.removesuffix(".json")
+    directory = Layout(board.parent.parent).arriving(is_zip=not file.endswith(".md5"))
+    found = []
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(directory):
+            if entry.name.startswith((file, f".{file}")):
+                with contextlib.suppress(OSError):
+                    found.append((Path(entry.path), entry.stat(follow_symlinks=False).st_size))
+    return found
 
 
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
+def remove_leftovers(board: Path) -> int:
+    """Remove what a transfer that is not under way left; the bytes that became free."""
+    freed = 0
+    if not boards.is_live(board):
+        for path, size in arrived(board):
+            with contextlib.suppress(OSError):
+                path.unlink()
+                freed += size
+    return freed
+
+
+def _evict(path: Path) -> bool:
+    """Remove a file that nobody has open; with a zip its md5, which may be another when it comes again."""
+    if not remove(path):
+        return False
+    if path.name == ZIP:
+        with contextlib.suppress(OSError):
+            path.with_name(MD5).unlink()
+    return True
 
 
 def _gib(amount: int) -> str:

@@ -33,6 +33,8 @@ class Transfer:
         """Bytes, as announced or known; 0 where nothing is."""
         self.future: Future[None] = Future()
         self.cancelled = False
+        self.ending = False
+        """Whether it is being ended, so that nobody is to join it any more."""
         self._clock = clock
         self._lock = threading.Lock()
         self._told = Told(wanted.file, process=os.getpid(), boot=here())
@@ -93,6 +95,13 @@ class Transfer:
         """A program writes the file now."""
         with self._lock:
             self._told = replace(self._told, program=process, program_began=began(process))
+
+    def take_over(self) -> None:
+        """It runs in this process from now on, whoever had it before."""
+        with self._lock:
+            self._told = Told(self.file, process=os.getpid(), boot=here())
+            self._elsewhere = ()
+            self._moves.clear()
 
     def follow(self, told: Told) -> None:
         """It runs in another process, which tells this."""

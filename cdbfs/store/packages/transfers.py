@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 0.2
 BOARD_SECONDS = 10.0
 CLOSE_SECONDS = 5.0
+TRIES = 5
+"""How often a transfer that was just being ended is begun anew for who joined it."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Patience:
 
     retry_pause: float = 5.0
     silence: float = 180.0
+    by: str = ""
+    """What names the settings that transfers go by: what fails by others need not fail by these."""
 
 
 class Transfers:
@@ -52,6 +56,7 @@ class Transfers:
         self._patience = patience
         self._lock = threading.Lock()
         self._under_way: dict[str, Transfer] = {}
+        self._logged: set[str] = set()
 
     def fetch(self, wanted: Wanted, expected: int, caller: Caller) -> None:
         """Have the file here; waits for as long as it moves on.
@@ -59,9 +64,16 @@ class Transfers:
         Raises why it cannot be had, TooManyWaiters, or Interrupted.
         """
         with self._waiters.one_more():
-            transfer = self._join(wanted, expected)
-            with transfer.waited_for(process_of(caller.pid)):
-                caller.wait(transfer.future, wanted.file)
+            for _ in range(TRIES):
+                transfer = self._join(wanted, expected)
+                with transfer.waited_for(process_of(caller.pid)):
+                    try:
+                        caller.wait(transfer.future, wanted.file)
+                        return
+                    except Interrupted:
+                        if not transfer.future.done() or self._parts.ending.is_set():
+                            raise
+            raise TimedOut(f"the transfer of {wanted.file} was ended again and again; try later")
 
     def begin(self, wanted: Sequence[tuple[Wanted, int]]) -> list[Transfer]:
         """Start what is not under way, in one session of the transport; each with what it is expected to take.
@@ -69,7 +81,7 @@ class Transfers:
         Whoever begins them is to wait for them with `waited_for`, or they end after a grace.
         """
         with self._lock:
-            found = {each.file: self._under_way.get(each.file) for each, _ in wanted}
+            found = {each.file: self._to_join(each) for each, _ in wanted}
             new = [Transfer(each, expected) for each, expected in wanted if found[each.file] is None]
             self._under_way.update({transfer.file: transfer for transfer in new})
         if new:
@@ -107,12 +119,22 @@ class Transfers:
 
     # -- parts
 
+    def _to_join(self, wanted: Wanted) -> Transfer | None:
+        """With the lock: the transfer of a file, unless it is being ended: a new one then waits for its end."""
+        transfer = self._under_way.get(wanted.file)
+        if transfer is None or transfer.cancelled or transfer.ending:
+            return None
+        if transfer.wanted != wanted:
+            raise CdbfsError(f"{wanted.file} of another subject is on its way; try again later")
+        return transfer
+
     def _join(self, wanted: Wanted, expected: int) -> Transfer:
         with self._lock:
-            transfer = self._under_way.get(wanted.file)
+            transfer = self._to_join(wanted)
         if transfer is not None:
             return transfer
-        failed = boards.failure(self._layout.failed(wanted), time.time() - self._patience.retry_pause)
+        since = time.time() - self._patience.retry_pause
+        failed = boards.failure(self._layout.failed(wanted), since, self._patience.by)
         if failed is not None and not isinstance(failed, Cancelled):  # who asks after that wants it
             raise failed
         return self.begin([(wanted, expected)])[0]
@@ -122,7 +144,11 @@ class Transfers:
             for transfer in transfers:
                 self._over(transfer, Interrupted("the mount is ending"))
             return
-        threading.Thread(target=self._run, args=(transfers,), name="cdbfs-transfer", daemon=True).start()
+        try:
+            threading.Thread(target=self._run, args=(transfers,), name="cdbfs-transfer", daemon=True).start()
+        except RuntimeError as error:
+            for transfer in transfers:
+                self._over(transfer, CdbfsError(f"no thread for a transfer: {error}"))
 
     def _run(self, transfers: list[Transfer]) -> None:
         """In a thread of its own."""
@@ -132,7 +158,7 @@ class Transfers:
                 Arrival(self._parts, held, self._done).run()
         except BaseException as error:
             if not isinstance(error, CdbfsError):
-                log.exception("a fault in cdbfs itself in a transfer")
+                self._log_once(error)
             for transfer in transfers:
                 self._over(transfer, ours(error))
 
@@ -142,40 +168,58 @@ class Transfers:
         if len(transfers) == 1:
             lock = self._awaited(transfers[0])
             return [] if lock is None else [self._hold(transfers[0], lock)]
-        held = []
-        for transfer in transfers:
-            lock = take(self._layout.lock(transfer.wanted))
-            if lock is None:
-                self._start([transfer])
-            else:
-                held.append(self._hold(transfer, lock))
+        held: list[Held] = []
+        try:
+            for transfer in transfers:
+                lock = take(self._layout.lock(transfer.wanted))
+                if lock is None:
+                    self._start([transfer])
+                else:
+                    held.append(self._hold(transfer, lock))
+        except BaseException as error:
+            for each in held:
+                self._done(each, ours(error))
+            raise
         return held
 
     def _hold(self, transfer: Transfer, lock: Lock) -> Held:
         wanted = transfer.wanted
-        for path in (self._layout.failed(wanted), self._layout.cancel(wanted.file)):
-            path.unlink(missing_ok=True)
-        # Who looks whether it is live holds it for a moment.
-        board = Board(self._layout.board(wanted), take_within(self._layout.board(wanted), BOARD_SECONDS))
+        try:
+            for path in (self._layout.failed(wanted), self._layout.cancel(wanted.file)):
+                with contextlib.suppress(OSError):
+                    path.unlink()
+            # Who looks whether it is live holds it for a moment.
+            board = Board(self._layout.board(wanted), take_within(self._layout.board(wanted), BOARD_SECONDS))
+        except BaseException:
+            lock.release()
+            raise
+        transfer.take_over()
         board.tell(transfer.told())
         return Held(transfer, lock, board)
+
+    def _log_once(self, error: BaseException) -> None:
+        """The traceback of a fault of our own, once for each kind: a log of years must stay small."""
+        if type(error).__name__ not in self._logged:
+            self._logged.add(type(error).__name__)
+            log.exception("a fault in cdbfs itself in a transfer")
 
     def _awaited(self, transfer: Transfer) -> Lock | None:
         """The lock on a file, once who has it is done; None where that ended the matter."""
         wanted, began = transfer.wanted, time.time()
-        last: Told | None = None
-        changed = time.monotonic()
+        board = self._layout.board(wanted)
+        seen, last, changed = False, 0, time.monotonic()
         while True:
             lock = take(self._layout.lock(wanted))
             if lock is not None:
-                return self._still_to_do(transfer, lock, began if last else None)
-            told = boards.read(self._layout.board(wanted))
-            if told is not None and not boards.is_live(self._layout.board(wanted)):
+                return self._still_to_do(transfer, lock, began if seen else None)
+            told = boards.read(board)
+            if told is not None and not boards.is_live(board):
                 boards.end_orphan(told)
             elif told is not None:
                 transfer.follow(told)
-            if told != last:
-                last, changed = told, time.monotonic()
+            seen = seen or told is not None
+            if boards.beat(board) != last:
+                last, changed = boards.beat(board), time.monotonic()
             self._check_patience(transfer, changed)
             marks.renew(self._layout.mark(wanted.file), transfer.waits_here())
             time.sleep(LOOK_SECONDS)
@@ -186,11 +230,13 @@ class Transfers:
         if transfer.unwanted_for() > LOOK_SECONDS * 10:
             raise Interrupted("nobody waited for it here any more")
         if time.monotonic() - changed > self._patience.silence:
-            raise TimedOut(f"another process transfers {transfer.file}, and did not move on")
+            raise TimedOut(f"another process transfers {transfer.file}, and does not answer")
 
     def _still_to_do(self, transfer: Transfer, lock: Lock, since: float | None) -> Lock | None:
         """Whether it is still to be fetched after another process had it, who may have failed."""
-        failed = boards.failure(self._layout.failed(transfer.wanted), since) if since is not None else None
+        failed = None
+        if since is not None:
+            failed = boards.failure(self._layout.failed(transfer.wanted), since, self._patience.by)
         if failed is None:
             return lock
         with contextlib.suppress(OSError):
@@ -202,7 +248,7 @@ class Transfers:
     def _done(self, held: Held, error: CdbfsError | None) -> None:
         wanted = held.transfer.wanted
         if error is not None and not isinstance(error, Interrupted):
-            boards.note_failure(self._layout.failed(wanted), error, time.time())
+            boards.note_failure(self._layout.failed(wanted), error, time.time(), self._patience.by)
         for path in (self._layout.cancel(wanted.file), self._layout.mark(wanted.file)):
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)

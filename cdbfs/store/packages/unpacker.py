@@ -51,14 +51,15 @@ class Unpacker:
         self,
         kept: KeptPackages,
         space: Space,
-        flight: Flight,
+        flights: tuple[Flight, Flight],
         journal: Journal,
         zone: tzinfo,
         max_ratio: int,
     ) -> None:
         self._kept = kept
         self._space = space
-        self._flight = flight
+        self._looking, self._unpacking = flights
+        """Who only wants to know the members does not wait for others to be unpacked."""
         self._journal = journal
         self._zone = zone
         self._max_ratio = max_ratio
@@ -80,7 +81,7 @@ class Unpacker:
         if known is not None and known.identity == identity:
             return known
         key = ("index", package, identity)
-        found = self._flight.run(key, lambda: self._load(package, identity), caller.unhurried(), package.zip)
+        found = self._looking.run(key, lambda: self._load(package, identity), caller.unhurried(), package.zip)
         if found is not None:
             with self._lock:
                 self._indexes[package] = found
@@ -102,7 +103,7 @@ class Unpacker:
         try:
             found = members.ready(member)
             if found is None:
-                self._flight.run(key, lambda: self._prepare(members, member), caller.unhurried(), what)
+                self._unpacking.run(key, lambda: self._prepare(members, member), caller.unhurried(), what)
                 found = members.open(member, self._ending.is_set)
             return found
         except ZipGone:
@@ -111,13 +112,14 @@ class Unpacker:
     def close(self) -> None:
         """Take no more work, and give up what is under way."""
         self._ending.set()
-        self._flight.close()
+        self._looking.close()
+        self._unpacking.close()
         self._settling.shutdown(wait=False, cancel_futures=True)
 
     # -- in the flight's workers
 
     def _load(self, package: Package, identity: str) -> Index | None:
-        path = self._kept.index(package)
+        path = self._kept.index(package, identity)
         sweep(path.parent)
         index = Index.load(path, identity)
         if index is not None:
@@ -145,6 +147,8 @@ class Unpacker:
             except NoSpace:
                 if last:
                     raise
+                with self._lock:
+                    self._room = 0  # what was counted is not so any more
 
     def _take_room(self, size: int) -> None:
         """Room for a member: taken in large pieces, since counting what is taken costs a look at every file."""

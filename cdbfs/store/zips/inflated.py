@@ -174,8 +174,13 @@ def _part(directory: Path) -> tuple[int, str]:
     """A new file, held, and its name."""
     while True:
         descriptor, part = tempfile.mkstemp(prefix=PART, dir=directory)  # mode 0600
-        if _hold(descriptor):
-            return descriptor, part
+        try:
+            if _hold(descriptor):
+                return descriptor, part
+        except BaseException:
+            os.close(descriptor)
+            os.unlink(part)
+            raise
         os.close(descriptor)  # somebody was quick to remove it
 
 

@@ -96,7 +96,7 @@ class Lab:
         return sorted(path.name[len(f"{SUBJECT}_{name}") :] for path in found)
 
     def is_kept(self, name: str) -> bool:
-        return any(self.cache.glob(f"packages/*/objects/{SUBJECT}_{name}/package.zip"))
+        return any(self.cache.glob(f"packages/*/objects/{SUBJECT},{name}/package.zip"))
 
     def usage(self) -> dict[str, int]:
         """Bytes that packages take, by mount."""

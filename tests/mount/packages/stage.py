@@ -169,4 +169,4 @@ def parts(cache: Path) -> dict[str, int]:
 
 def here(cache: Path) -> list[str]:
     """The packages whose zips are in a cache."""
-    return sorted(path.parent.name for path in cache.glob("packages/*/objects/*/package.zip"))
+    return sorted(path.parent.name.replace(",", "_", 1) for path in cache.glob("packages/*/objects/*/package.zip"))

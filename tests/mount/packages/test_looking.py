@@ -12,6 +12,7 @@ from tests.mount.packages.conftest import IDS, PROJECT, SUBJECT, Site
 
 
 def run(*command: str, at: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    at.stat()  # so that starting there waits for nothing: Popen holds this process's lock, which the server needs
     return subprocess.run(
         command,
         cwd=at,

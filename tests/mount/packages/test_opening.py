@@ -26,6 +26,7 @@ from tests.worlds import World
 
 
 def output(*command: str, at: Path) -> bytes:
+    at.stat()  # so that starting there waits for nothing: Popen holds this process's lock, which the server needs
     return subprocess.run(command, cwd=at, capture_output=True, timeout=120, check=True).stdout
 
 

@@ -314,7 +314,7 @@ def test_a_member_is_read_at_random_and_mapped(name: str, expected: bytes, share
 
 def evict(here: Lab, name: str, *, members: bool = False) -> None:
     """What the store does for space; nobody may have them open."""
-    (zip_file,) = here.cache.glob(f"packages/*/objects/{SUBJECT}_{name}/package.zip")
+    (zip_file,) = here.cache.glob(f"packages/*/objects/{SUBJECT},{name}/package.zip")
     kept = sorted(zip_file.parent.glob("members/*")) if members else []
     for path in (zip_file, *kept):
         wait_until(lambda path=path: inflated.remove(path))  # type: ignore[misc]

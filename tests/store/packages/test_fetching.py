@@ -33,14 +33,13 @@ def packages_of(
     root: Path, transport: Scripted, cap: int = 0, grace: float = 60.0
 ) -> Iterator[tuple[Packages, Store]]:
     with opened(root, transport, cap=cap, grace=grace) as store:
-        flight = Flight(1, store.waiters)
+        flight = (Flight(1, store.waiters), Flight(1, store.waiters))
         unpacker = Unpacker(store.kept, store.space, flight, Journal(), timezone.utc, 1000)
         packages = Packages(store.kept, store.transfers, store.space, Bulk(1), unpacker)
         try:
             yield packages, store
         finally:
             unpacker.close()
-            flight.close()
 
 
 class Watcher:

@@ -108,7 +108,7 @@ def test_a_failure_that_cannot_be_read_is_none_or_plain(tmp_path: Path, text: st
 def test_what_lies_about_in_the_cache_does_no_harm(tmp_path: Path) -> None:
     transport = Scripted(files_of(PACKAGE))
     with opened(tmp_path, transport) as store:
-        for path in (store.layout.objects / "odd", store.layout.objects / PACKAGE.name):
+        for path in (store.layout.objects / "odd", store.layout.object(PACKAGE)):
             path.mkdir()
             (path / "state.json").write_text("{")
             (path / "package.zip").mkdir() if path.name == "odd" else None
