@@ -51,6 +51,7 @@ def limited(server: StandIn, tutorial: World, tmp_path: Path, each_fuse: str) ->
 
 
 def run(*command: str | Path, at: Path) -> subprocess.CompletedProcess[str]:
+    at.stat()  # so that starting there waits for nothing: Popen holds this process's lock, which the server needs
     return subprocess.run(command, cwd=at, capture_output=True, text=True, timeout=240, check=False)
 
 
