@@ -35,6 +35,8 @@ class Transfer:
         self.cancelled = False
         self.ending = False
         """Whether it is being ended, so that nobody is to join it any more."""
+        self.after_a_cancel = False
+        """Whether it was wanted after the one before it was cancelled."""
         self._clock = clock
         self._lock = threading.Lock()
         self._told = Told(wanted.file, process=os.getpid(), boot=here())

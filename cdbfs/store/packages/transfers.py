@@ -82,7 +82,7 @@ class Transfers:
         """
         with self._lock:
             found = {each.file: self._to_join(each) for each, _ in wanted}
-            new = [Transfer(each, expected) for each, expected in wanted if found[each.file] is None]
+            new = [self._new(each, expected) for each, expected in wanted if found[each.file] is None]
             self._under_way.update({transfer.file: transfer for transfer in new})
         if new:
             self._start(new)
@@ -126,6 +126,13 @@ class Transfers:
             return None
         if transfer.wanted != wanted:
             raise CdbfsError(f"{wanted.file} of another subject is on its way; try again later")
+        return transfer
+
+    def _new(self, wanted: Wanted, expected: int) -> Transfer:
+        """With the lock: a transfer of its own; one before it that is being cancelled says nothing about it."""
+        before = self._under_way.get(wanted.file)
+        transfer = Transfer(wanted, expected)
+        transfer.after_a_cancel = before is not None and before.cancelled
         return transfer
 
     def _join(self, wanted: Wanted, expected: int) -> Transfer:
@@ -208,6 +215,7 @@ class Transfers:
         wanted, began = transfer.wanted, time.time()
         board = self._layout.board(wanted)
         seen, last, changed = False, 0, time.monotonic()
+        transfer.after_a_cancel |= self._layout.cancel(wanted.file).exists()
         while True:
             lock = take(self._layout.lock(wanted))
             if lock is not None:
@@ -237,7 +245,7 @@ class Transfers:
         failed = None
         if since is not None:
             failed = boards.failure(self._layout.failed(transfer.wanted), since, self._patience.by)
-        if failed is None:
+        if failed is None or (isinstance(failed, Cancelled) and transfer.after_a_cancel):
             return lock
         with contextlib.suppress(OSError):
             self._layout.mark(transfer.file).unlink()

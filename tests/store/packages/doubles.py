@@ -134,6 +134,7 @@ def opened(
     waiters: int = 160,
     stagger: float = 0.0,
     silence: float = 30.0,
+    by: str = "",
 ) -> Iterator[Store]:
     """The store below `root`, as one process has it."""
     layout = Layout(root / "scope")
@@ -143,7 +144,7 @@ def opened(
     slots_of_user = Slots(root / "locks", slots, stagger)
     parts = Parts(kept, space, slots_of_user, transport, grace, threading.Event(), pause=0.01)
     counted = Waiters(waiters)
-    transfers = Transfers(layout, parts, counted, Patience(retry_pause, silence))
+    transfers = Transfers(layout, parts, counted, Patience(retry_pause, silence, by))
     try:
         yield Store(kept, space, transfers, counted, layout)
     finally:
