@@ -22,7 +22,7 @@ from cdbfs.errors import CdbfsError
 ASCP = "ascp"
 INSTALL = (
     "install IBM Aspera Connect, or run `ascli config transferd install`, "
-    "or set the variable ASCP to where ascp is"
+    "or set the variable ASCP to where ascp is; then mount anew"
 )
 MAC_APPS = ("IBM Aspera Connect.app", "Aspera Connect.app")
 FOLDERS = (
