@@ -15,6 +15,7 @@ from cdbfs.errors import NoSuchName
 from cdbfs.hcp.models import Package
 from cdbfs.store.packages.layout import Wanted, sidecar, whole
 from cdbfs.store.results import Kept, OnDisk
+from cdbfs.tree.by_project import ByProject
 from cdbfs.tree.nodes import Content, Directory, Entry, Kind, Made, Node, Result
 from cdbfs.tree.source import Source
 
@@ -24,23 +25,10 @@ INDEX = "index.csv"
 MD5_BEFORE_NAME = len("d41d8cd98f00b204e9800998ecf8427e  ")
 
 
-@dataclass(frozen=True)
-class PackageProjects(Directory):
+class PackageProjects(ByProject):
     """packages/: the projects, whether or not their subjects have packages."""
 
-    source: Source
-
-    @property
-    def mtime(self) -> int:
-        return self.source.started
-
-    def entries(self, caller: Caller) -> Iterable[Entry]:
-        return [Entry(name, Kind.DIRECTORY) for name in self.source.projects(caller).by_name]
-
-    def child(self, name: str, caller: Caller) -> Node:
-        project = self.source.projects(caller).by_name.get(name)
-        if project is None:
-            raise NoSuchName(name)
+    def of(self, project: str, name: str) -> Node:
         return PackageSubjects(self.source, project)
 
 

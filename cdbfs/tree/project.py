@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from cdbfs.caller import Caller
 from cdbfs.errors import NoSuchName
+from cdbfs.tree.by_project import ByProject
 from cdbfs.tree.by_type import TABLES, Tables
 from cdbfs.tree.experiment import experiment_directory
 from cdbfs.tree.nodes import Content, Directory, Entry, Fixed, Kind, Link, Made, Node
@@ -20,23 +21,10 @@ PROJECTS = "projects"
 """The directory's name in the mount."""
 
 
-@dataclass(frozen=True)
-class Projects(Directory):
+class Projects(ByProject):
     """projects/: every project this login may see, by ID."""
 
-    source: Source
-
-    @property
-    def mtime(self) -> int:
-        return self.source.started
-
-    def entries(self, caller: Caller) -> Iterable[Entry]:
-        return [Entry(name, Kind.DIRECTORY) for name in self.source.projects(caller).by_name]
-
-    def child(self, name: str, caller: Caller) -> Node:
-        project = self.source.projects(caller).by_name.get(name)
-        if project is None:
-            raise NoSuchName(name)
+    def of(self, project: str, name: str) -> Node:
         return project_directory(self.source, project, f"{PROJECTS}/{name}")
 
 

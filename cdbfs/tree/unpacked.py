@@ -19,6 +19,7 @@ from cdbfs.hcp.models import Package
 from cdbfs.store.results import Kept
 from cdbfs.store.zips.index import DIRECTORY, Index, Member
 from cdbfs.store.zips.members import OpenMember
+from cdbfs.tree.by_project import ByProject
 from cdbfs.tree.nodes import Directory, Entry, Kind, Node, Result
 from cdbfs.tree.source import Source
 
@@ -28,23 +29,10 @@ LOOKED_FOR = frozenset({"HEAD", "objects", "refs", "autorun.inf", "desktop.ini",
 """What programs look for wherever they are (git's test for a bare repository, file managers), beside dot files."""
 
 
-@dataclass(frozen=True)
-class UnpackedProjects(Directory):
+class UnpackedProjects(ByProject):
     """unpacked/"""
 
-    source: Source
-
-    @property
-    def mtime(self) -> int:
-        return self.source.started
-
-    def entries(self, caller: Caller) -> Iterable[Entry]:
-        return [Entry(name, Kind.DIRECTORY) for name in self.source.projects(caller).by_name]
-
-    def child(self, name: str, caller: Caller) -> Node:
-        project = self.source.projects(caller).by_name.get(name)
-        if project is None:
-            raise NoSuchName(name)
+    def of(self, project: str, name: str) -> Node:
         return UnpackedPackages(self.source, project)
 
 
