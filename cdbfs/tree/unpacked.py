@@ -67,15 +67,20 @@ class UnpackedPackages(Directory):
 
 
 @dataclass(frozen=True)
-class UnpackedPackage(Directory):
-    """unpacked/<project>/<subject>_<package>/"""
+class InPackage(Directory):
+    """A directory of a package's, as old as its zip."""
 
     source: Source
     package: Package
 
     @property
     def mtime(self) -> int:
-        return _mtime(self.source, self.package)
+        shown = self.source.packages.shown_zip(self.package)
+        return shown.mtime if shown is not None else self.source.started
+
+
+class UnpackedPackage(InPackage):
+    """unpacked/<project>/<subject>_<package>/"""
 
     def entries(self, caller: Caller) -> Iterable[Entry]:
         index = self.source.packages.known_index(self.package, caller)
@@ -92,16 +97,8 @@ class UnpackedPackage(Directory):
         return Unfetched(self.source, self.package)
 
 
-@dataclass(frozen=True)
-class Unfetched(Directory):
+class Unfetched(InPackage):
     """unpacked/<project>/<subject>_<package>/<subject>/ of a package whose members are not known yet."""
-
-    source: Source
-    package: Package
-
-    @property
-    def mtime(self) -> int:
-        return _mtime(self.source, self.package)
 
     def entries(self, caller: Caller) -> Iterable[Entry]:
         return _entries(_index(self.source, self.package, caller), self.package.subject)
@@ -114,17 +111,11 @@ class Unfetched(Directory):
 
 
 @dataclass(frozen=True)
-class MemberDirectory(Directory):
+class MemberDirectory(InPackage):
     """A directory in a package."""
 
-    source: Source
-    package: Package
     index: Index
     path: str
-
-    @property
-    def mtime(self) -> int:
-        return _mtime(self.source, self.package)
 
     def entries(self, caller: Caller) -> Iterable[Entry]:
         return _entries(self.index, self.path)
@@ -176,8 +167,3 @@ def _announced(source: Source, package: Package, caller: Caller) -> int:
         return 0
     offer = source.offers(package.subject, caller).get(package.id)
     return offer.size or 0 if offer is not None else 0
-
-
-def _mtime(source: Source, package: Package) -> int:
-    shown = source.packages.shown_zip(package)
-    return shown.mtime if shown is not None else source.started
