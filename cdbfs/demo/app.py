@@ -15,6 +15,7 @@ from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
 from cdbfs.demo import ranges, replies
+from cdbfs.demo.dialect import DIALECTS, Dialect
 from cdbfs.demo.guard import Caller, Guard, is_browser
 from cdbfs.demo.packages.desk import Desk
 from cdbfs.demo.routes import routes
@@ -38,8 +39,7 @@ class Application:
         self.dialect = guard.dialect
         self._routes = routes(self.dialect)
         self.searches = Shelf()
-        rules = [Rule(_rule(route), endpoint=route) for route in self._routes]
-        self._urls = Map(rules, strict_slashes=False, merge_slashes=False)
+        self._urls = _URLS[self.dialect.name]
 
     def route(self, path: str) -> tuple[str, Mapping[str, str]]:
         """The route template of a decoded path, and the values of its placeholders."""
@@ -110,6 +110,16 @@ def normal_path(path: str) -> str:
 def _rule(route: str) -> str:
     """The template as werkzeug writes it; ``{path}`` is the one placeholder that takes slashes."""
     return re.sub(r"\{(\w+)\}", r"<\1>", route.replace("{path}", "<path:path>"))
+
+
+def _url_map(dialect: Dialect) -> Map:
+    rules = [Rule(_rule(route), endpoint=route) for route in routes(dialect)]
+    return Map(rules, strict_slashes=False, merge_slashes=False)
+
+
+# By name of the dialect. Made at import, not by each application: werkzeug compiles rules by way of `ast`, which
+# in some CPythons (3.11 among them) fails where two threads do so at once, as tests with several servers would.
+_URLS = {name: _url_map(dialect) for name, dialect in DIALECTS.items()}
 
 
 def _top(path: str) -> str:

@@ -6,7 +6,6 @@ import errno as codes
 import json
 import os
 import re
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Callable, TypeVar
 
 from cdbfs.demo import StandIn, connectomedb, document
+from tests.ports import free_port
 from tests.views import mounted
 from tests.worlds import World
 
@@ -48,12 +48,6 @@ def experiments() -> Iterator[tuple[str, bytes]]:
 DOCUMENTS = {f"{place}/experiment.xml": content for place, content in experiments()}
 KNOWN = next(path for path in DOCUMENTS if path.endswith("_NonToolbox/experiment.xml"))
 UNKNOWN = next(path for path in reversed(DOCUMENTS) if path.endswith("_NonToolbox/experiment.xml"))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

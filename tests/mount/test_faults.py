@@ -32,10 +32,10 @@ from tests.mount.failing import (
     answers,
     errno_name,
     failure,
-    free_port,
     scene,
     wait_until,
 )
+from tests.ports import free_port
 from tests.tables import table
 from tests.views import cdbfs, mounted
 from tests.worlds import World

@@ -17,8 +17,9 @@ from typing import Callable
 
 import pytest
 
-from tests.mount.failing import DOCUMENTS, KNOWN, SMALL, Scene, free_port, scene, wait_until
+from tests.mount.failing import DOCUMENTS, KNOWN, SMALL, Scene, scene, wait_until
 from tests.mount.test_crash import Laboratory, reading
+from tests.ports import free_port
 from tests.tables import table
 
 TABLE = table("faults of the cache", "fault", "errno", "reason in .cdbfs/errors", "still served")

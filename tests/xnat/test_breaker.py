@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from cdbfs.errors import BrokeOff, Dropped, ServerFault, StillUnreachable, Timed
 from cdbfs.xnat.breaker import FAILURES, FIRST_PAUSE, LONGEST_PAUSE, Breaker
 from cdbfs.xnat.http import Http, Limits
 from cdbfs.xnat.session import Route, Session
+from tests.ports import free_port
 from tests.xnat.servers import Request, Scripted, reply
 
 
@@ -119,12 +119,6 @@ def test_one_who_is_let_through_and_hears_nothing_holds_up_nobody_for_long() -> 
         clock.now += LONGEST_PAUSE
         ask(breaker)
         assert not breaker.is_open
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 def test_a_server_that_is_gone_is_not_tried_by_everybody_and_is_back_within_ten_seconds() -> None:

@@ -18,8 +18,9 @@ import pytest
 from cdbfs.demo import DataSet, DataSetBuilder, StandIn
 from cdbfs.demo.aspera import connect
 from tests.conftest import LIBRARIES
-from tests.mount.failing import Scene, free_port, wait_until
+from tests.mount.failing import Scene, wait_until
 from tests.mount.packages.conftest import OPTIONS
+from tests.ports import free_port
 from tests.views import mounted
 from tests.worlds import World
 
