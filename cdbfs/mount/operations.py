@@ -16,6 +16,7 @@ import itertools
 import os
 import stat
 import threading
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, Callable
@@ -34,7 +35,7 @@ from cdbfs.mount.reporting import reports
 from cdbfs.mount.versions import Shown, Versions
 from cdbfs.query.directory import SearchDirectory
 from cdbfs.query.queries import ERROR, RESULT
-from cdbfs.tree.inodes import inode, own_inode
+from cdbfs.tree.inodes import inode, inodes_in, own_inode
 from cdbfs.tree.nodes import (
     Attributes,
     Content,
@@ -172,16 +173,10 @@ class Operations(Changing):
         return number
 
     @reports
-    def readdir(self, path: str | None, fh: int) -> list[tuple[str, dict[str, int], int]]:
+    def readdir(self, path: str | None, fh: int, offset: int) -> Iterator[tuple[bytes, int, int]]:
+        """Name, type and inode number of each entry from the `offset`th on, as binding hands them over."""
         opened, entries = self._open_directory(fh)
-        below = opened.rstrip("/") + "/"
-        here = {"st_mode": stat.S_IFDIR, "st_ino": inode(opened)}
-        listed = [(".", here, 0), ("..", {"st_mode": stat.S_IFDIR, "st_ino": inode(os.path.dirname(opened))}, 0)]
-        listed += [
-            (name, {"st_mode": TYPE_BITS[kind], "st_ino": number or inode(below + name)}, 0)
-            for name, kind, number in entries
-        ]
-        return listed
+        return _listed(opened, entries, offset)
 
     @reports
     def releasedir(self, path: str | None, fh: int) -> int:
@@ -359,6 +354,18 @@ class Operations(Changing):
             "st_atime": found.st_atime_ns,
             **self._owner,
         }
+
+
+def _listed(directory: str, entries: Sequence[Entry], offset: int) -> Iterator[tuple[bytes, int, int]]:
+    if offset < 1:
+        yield b".", stat.S_IFDIR, inode(directory)
+    if offset < 2:
+        yield b"..", stat.S_IFDIR, inode(os.path.dirname(directory))
+    inode_of = inodes_in(directory)
+    for index in range(max(0, offset - 2), len(entries)):
+        text, kind, number = entries[index]
+        name = text.encode("utf-8", "surrogateescape")
+        yield name, TYPE_BITS[kind], number or inode_of(name)
 
 
 def _is_to_change(flags: int) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import repeat
 
 from cdbfs.caller import Caller
 from cdbfs.errors import NoSuchName
@@ -152,8 +153,10 @@ def _member(source: Source, package: Package, index: Index, path: str) -> Node:
 
 
 def _entries(index: Index, path: str) -> list[Entry]:
+    directories, files = index.entries(path)
     return [
-        Entry(name, Kind.DIRECTORY if is_directory else Kind.FILE) for name, is_directory in index.entries(path)
+        *map(Entry, directories, repeat(Kind.DIRECTORY)),
+        *map(Entry, files, repeat(Kind.FILE)),
     ]
 
 

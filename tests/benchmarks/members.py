@@ -210,7 +210,7 @@ def indexing(what: str, a_directory: int, pairs: int, number: int, scratch: Path
 
     def entries() -> None:
         found = indexes[-1].entries("100307/MNINonLinear/Results/run_0000")
-        assert len(found) == min(a_directory, number)
+        assert len(found.files) == min(a_directory, number)
 
     works = (build, load, entries, lambda: zipfile.ZipFile(path).close())
     took = zip(*[[seconds(work) for work in works] for _ in range(pairs)])

@@ -286,7 +286,7 @@ from pathlib import Path
 from tests.store.zips.handmade import Opened
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 it = Opened(Path(sys.argv[1]), Path(sys.argv[2]))
-for directory, _ in it.index.entries("x"):
+for directory in it.index.entries("x").directories:
     it.index.entries(f"x/{directory}")
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, sum(1 for _ in it.index.refused()))
 """

@@ -111,11 +111,12 @@ def test_a_libfuse_that_this_user_cannot_mount_with_is_the_last_resort() -> None
 
 
 def test_a_helper_that_is_missing_is_told_to_who_needs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*arguments: object, **options: object) -> None:
-        raise RuntimeError(1)
+    class Failing:
+        def __init__(self, *arguments: object, **options: object) -> None:
+            raise RuntimeError(1)
 
     module = provided("fuse", 29)
-    vars(module).update(FUSE=fail)
+    vars(module).update(FUSE=Failing, c_stat=None)
     found = load("2", machine(fuse=module))
     with pytest.raises(ConfigError, match=r"^/m could not be mounted; libfuse 2's own message says why$"):
         binding.run(found, object(), "/m", {})

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import tzinfo
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from cdbfs.errors import CdbfsError, NoSpace, NoSuchName
 from cdbfs.store.disk import PART, make_private
@@ -68,6 +68,13 @@ class Member:
     """The CRC of its name in the zip, by which its local header is known."""
     refusal: Refusal
     """Why it cannot be opened; Refusal.NONE where it can be tried."""
+
+
+class Names(NamedTuple):
+    """What a directory of a zip has."""
+
+    directories: list[str]
+    files: list[str]
 
 
 class Index:
@@ -123,15 +130,13 @@ class Index:
     def close(self) -> None:
         self._pool.close()
 
-    def entries(self, directory: str) -> list[tuple[str, bool]]:
-        """The names in a directory ("" is the top), and which are directories. Raises NoSuchName."""
+    def entries(self, directory: str) -> Names:
+        """The names in a directory ("" is the top). Raises NoSuchName."""
         with self._pool.connection() as connection:
             number = self._directory(connection, _encoded(directory))
             if number is None:
                 raise NoSuchName(directory)
-            found = [(name, True) for name in _listed(connection, "directory", number)]
-            found += [(name, False) for name in _listed(connection, "member", number)]
-        return found
+            return Names(_listed(connection, "directory", number), _listed(connection, "member", number))
 
     def find(self, path: str) -> Member | Literal[Found.DIRECTORY] | None:
         """What lies at a path ("a/b", "" is the top)."""

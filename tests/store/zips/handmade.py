@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timezone
+from itertools import repeat
 from pathlib import Path
 
 from cdbfs.errors import CdbfsError
@@ -197,7 +198,8 @@ class Opened:
     def tree(self, directory: str = "") -> dict[str, bool]:
         """Every path that is listed, and whether it is a directory; found as it is listed."""
         paths = {}
-        for name, is_directory in self.index.entries(directory):
+        directories, files = self.index.entries(directory)
+        for name, is_directory in [*zip(directories, repeat(True)), *zip(files, repeat(False))]:
             path = f"{directory}/{name}" if directory else name
             assert path not in paths
             paths[path] = is_directory

@@ -38,8 +38,9 @@ def test_it_outlives_its_zip(tmp_path: Path) -> None:
     (tmp_path / "it.zip").unlink()
     index = Index.load(path, "one")
     assert index is not None
-    assert sorted(index.entries("")) == [(f"d{number}", True) for number in range(7)]
-    assert len(index.entries("d3")) == 71
+    top = index.entries("")
+    assert (sorted(top.directories), top.files) == ([f"d{number}" for number in range(7)], [])
+    assert len(index.entries("d3").files) == 71
     member = index.find("d3/f3")
     assert isinstance(member, Member)
     assert (member.number, member.size) == (3, 1)
@@ -91,9 +92,9 @@ def test_a_new_one_takes_the_place_of_the_old_which_stays_readable(tmp_path: Pat
     assert Index.load(path, "one") is None
     new = Index.load(path, "two")
     assert new is not None
-    assert new.entries("") == [("a", False)]
+    assert new.entries("") == ([], ["a"])
     path.unlink()
-    assert len(old.entries("d1")) == 72
+    assert len(old.entries("d1").files) == 72
     assert new.find("a") is not None
     old.close()
     new.close()
@@ -157,7 +158,7 @@ def test_it_may_lie_anywhere(tmp_path: Path, name: str) -> None:
     directory.mkdir()
     index = Index.load(build(zipped(Part(b"a", HELLO)), directory), "one")
     assert index is not None
-    assert index.entries("") == [("a", False)]
+    assert index.entries("") == ([], ["a"])
     index.close()
 
 
@@ -173,7 +174,7 @@ def test_many_threads_ask_at_once(tmp_path: Path) -> None:
             found = index.find(f"d{number % 7}/f{number}")
             if not isinstance(found, Member) or found.number != number:
                 wrong.append((number, found))
-            if len(index.entries(f"d{number % 7}")) not in (71, 72):
+            if len(index.entries(f"d{number % 7}").files) not in (71, 72):
                 wrong.append(number)
 
     threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(12)]
@@ -199,8 +200,8 @@ def test_more_directories_than_are_remembered(tmp_path: Path) -> None:
     with opened(content, tmp_path) as it:
         for _ in range(2):
             for number in range(2500):
-                assert it.index.entries(f"a/{number}") == [("x", False)]
-        assert it.index.entries("a")
+                assert it.index.entries(f"a/{number}") == ([], ["x"])
+        assert it.index.entries("a").directories
         with pytest.raises(NoSuchName):
             it.index.entries("a/2500")
 
@@ -225,7 +226,7 @@ with zipped.open("rb") as file:
     index = Index.build(file.fileno(), zipped.stat().st_size, path, "it", timezone.utc, 1000)
 built = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
 tracemalloc.start()
-assert len(index.entries("flat")) == 50_000
+assert len(index.entries("flat").files) == 50_000
 for number in range(50_000):
     assert index.find(f"many/{number}/file") is not None
 index.entries("many")
