@@ -307,7 +307,7 @@ class Arrival:
             mark = layout.mark(held.file)
             held.transfer.waited_for_elsewhere(marks.waiting(mark))
             held.unwanted = not marks.is_fresh(mark) and held.transfer.unwanted_for() > self.parts.grace
-            self._tell(held)
+            self._tell(held, now=True)
         held.transfer.ending = held.transfer.cancelled or held.unwanted
         return held.transfer.ending
 

@@ -10,48 +10,25 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import re
 import shutil
-import tempfile
 import time
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cdbfs.errors import CdbfsError
 from cdbfs.hcp.models import Package
 from cdbfs.hcp.words import plain
-from cdbfs.store.disk import PART, make_private
-from cdbfs.store.packages import space
+from cdbfs.store.disk import make_private
+from cdbfs.store.packages import space, states
 from cdbfs.store.packages.layout import ZIP, Layout, Wanted, sidecar, whole
+from cdbfs.store.packages.states import State
 from cdbfs.store.results import Kept, OnDisk
 from cdbfs.store.zips.inflated import remove
 
-STATE = "state.json"
 MOST_MD5 = 4096
 MD5_LINE = re.compile(rb"\\?([0-9a-fA-F]{32}) [ *](.+?)\r?\n?\Z")
 """As md5sum writes it."""
-
-
-@dataclass(frozen=True)
-class State:
-    """What is known of a zip that was here once."""
-
-    subject: str
-    id: str
-    size: int
-    mtime: int
-    md5: str
-
-    @property
-    def package(self) -> Package:
-        return Package(self.subject, self.id)
-
-    @property
-    def identity(self) -> str:
-        """What tells versions of the zip apart."""
-        return f"{self.md5} {self.size}"
 
 
 class KeptPackages:
@@ -78,18 +55,11 @@ class KeptPackages:
 
     def state(self, package: Package) -> State | None:
         """What is known of the zip, here or evicted."""
-        try:
-            found = json.loads((self.layout.object(package) / STATE).read_bytes())
-            state = State(
-                str(found["subject"]),
-                str(found["id"]),
-                int(found["size"]),
-                int(found["mtime"]),
-                str(found["md5"]),
-            )
-        except (OSError, ValueError, TypeError, KeyError, RecursionError):
-            return None
-        return state if state.package == package else None
+        return _of(package, states.read(self.layout.object(package)))
+
+    def glance(self, package: Package) -> State | None:
+        """The same for who only looks: see states."""
+        return _of(package, states.glance(self.layout.object(package)))
 
     def here(self) -> list[Package]:
         """The packages whose zips are here."""
@@ -125,7 +95,7 @@ class KeptPackages:
             old = self.state(package)
             if old is not None and old.identity != new.identity:
                 self.forget_members(package)
-            _write(place.parent / STATE, json.dumps(asdict(new)).encode("ascii"))
+            states.write(place.parent, new)
         os.replace(arrived, place)
         _sync_directory(place.parent)
 
@@ -169,12 +139,14 @@ class KeptPackages:
 
     def _named(self, directory: Path) -> Package | None:
         """The package that an object is of, which its state tells."""
-        try:
-            found = json.loads((directory / STATE).read_bytes())
-            package = Package(str(found["subject"]), str(found["id"]))
-        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        state = states.glance(directory)
+        if state is None or f"{state.subject},{state.id}" != directory.name:
             return None
-        return package if f"{package.subject},{package.id}" == directory.name else None
+        return state.package
+
+
+def _of(package: Package, state: State | None) -> State | None:
+    return state if state is not None and state.package == package else None
 
 
 def read_md5(path: Path, package: Package) -> str:
@@ -186,20 +158,6 @@ def read_md5(path: Path, package: Package) -> str:
         found = plain(text.decode("utf-8", "replace"), 80) or "it is empty"
         raise CdbfsError(f"{package.md5} is not as md5sum writes it: {found}")
     return match[1].decode("ascii").lower()
-
-
-def _write(path: Path, text: bytes) -> None:
-    descriptor, part = tempfile.mkstemp(prefix=PART, dir=path.parent)
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(part)
-        raise
 
 
 def _sync_directory(path: Path) -> None:

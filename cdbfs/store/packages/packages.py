@@ -51,7 +51,7 @@ class Packages:
 
     def shown_zip(self, package: Package) -> Kept | None:
         """What is known of a package's zip, here or evicted."""
-        state = self._kept.state(package)
+        state = self._kept.glance(package)
         return Kept(state.size, state.mtime) if state is not None else None
 
     def here(self) -> list[Package]:
@@ -72,7 +72,7 @@ class Packages:
 
     def is_known(self, package: Package) -> bool:
         """Whether it is here, or was."""
-        return self._kept.state(package) is not None
+        return self._kept.glance(package) is not None
 
     def usage(self) -> Usage:
         """The space that all packages take."""

@@ -26,9 +26,10 @@ from cdbfs.errors import NoSpace, NotFound
 from cdbfs.events import Journal
 from cdbfs.hcp.models import Package
 from cdbfs.store.flight import Flight
-from cdbfs.store.packages.kept import KeptPackages, State
+from cdbfs.store.packages.kept import KeptPackages
 from cdbfs.store.packages.layout import whole
 from cdbfs.store.packages.space import Space, pin
+from cdbfs.store.packages.states import State
 from cdbfs.store.zips.index import Index, Member
 from cdbfs.store.zips.inflated import sweep
 from cdbfs.store.zips.members import Members, OpenMember
@@ -72,24 +73,11 @@ class Unpacker:
 
     def index(self, package: Package, caller: Caller) -> Index | None:
         """The members; None where the zip must be fetched to know them. Raises what reading a zip raises."""
-        state = self._kept.state(package)
-        if state is None:
-            return None
-        identity = self._identity(state)
-        with self._lock:
-            known = self._indexes.get(package)
-        if known is not None and known.identity == identity:
-            return known
-        key = ("index", package, identity)
-        found = self._looking.run(key, lambda: self._load(package, identity), caller.unhurried(), package.zip)
-        if found is not None:
-            with self._lock:
-                self._indexes[package] = found
-        return found
+        return self._known(package, self._kept.glance(package), caller)
 
     def open(self, package: Package, path: str, caller: Caller) -> OpenMember | None:
         """The member at `path`; None where the zip must be fetched. Raises why it cannot be had."""
-        index = self.index(package, caller)
+        index = self._known(package, self._kept.state(package), caller)
         if index is None:
             return None
         member = index.find(path)
@@ -171,6 +159,21 @@ class Unpacker:
             self._settling.submit(job)
 
     # -- parts
+
+    def _known(self, package: Package, state: State | None, caller: Caller) -> Index | None:
+        if state is None:
+            return None
+        identity = self._identity(state)
+        with self._lock:
+            known = self._indexes.get(package)
+        if known is not None and known.identity == identity:
+            return known
+        key = ("index", package, identity)
+        found = self._looking.run(key, lambda: self._load(package, identity), caller.unhurried(), package.zip)
+        if found is not None:
+            with self._lock:
+                self._indexes[package] = found
+        return found
 
     def _open_zip(self, package: Package, identity: str) -> int:
         """A pinned descriptor of the zip. Raises ZipGone, also where another version took its place meanwhile."""

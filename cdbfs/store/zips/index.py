@@ -140,15 +140,16 @@ class Index:
 
     def find(self, path: str) -> Member | Literal[Found.DIRECTORY] | None:
         """What lies at a path ("a/b", "" is the top)."""
-        above, slash, name = _encoded(path).rpartition(b"/")
+        whole = _encoded(path)
+        if whole in self._known:
+            return DIRECTORY
+        above, slash, name = whole.rpartition(b"/")
         if slash and not above:
             return None
         with self._pool.connection() as connection:
             parent = self._directory(connection, above)
             if parent is None:
                 return None
-            if not path:
-                return DIRECTORY
             row = connection.execute(_MEMBER, (parent, name)).fetchone()
             if row is not None:
                 return _member(row)

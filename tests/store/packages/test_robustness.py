@@ -100,7 +100,7 @@ def _descriptors(below: Path) -> int:
 def test_a_transfer_whose_bytes_stand_still_is_waited_for_while_its_process_lives(tmp_path: Path) -> None:
     transport = Scripted(files_of(PACKAGE))
     transport.gate.clear()
-    with opened(tmp_path, transport) as one, opened(tmp_path, transport, silence=1.0) as two:
+    with opened(tmp_path, transport) as one, opened(tmp_path, transport, silence=1.5) as two:
         readers = in_threads([lambda: one.fetch(PACKAGE)])
         transport.reached.wait(10)
         readers += in_threads([lambda: two.fetch(PACKAGE)])
