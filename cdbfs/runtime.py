@@ -12,7 +12,6 @@ import os
 import threading
 import time
 from contextlib import suppress
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Callable
@@ -140,7 +139,7 @@ class Runtime:
 
     def status(self) -> dict[str, Any]:
         """What status.json shows. Counters only: no names of people or files, no secrets."""
-        session = self.client.session
+        session, usage = self.client.session, self.packages.usage()
         return {
             "version": __version__,
             "pid": os.getpid(),
@@ -155,7 +154,7 @@ class Runtime:
             "searches": self.runs.now,
             "transfers": len(self.packages.transfers()),
             "documents_memory_bytes": self.documents.memory_used,
-            "packages": asdict(self.packages.usage()),
+            "packages": {"bytes": usage.kept, "reserved": usage.reserved, "cap": usage.cap},
             "warnings": self.packages.warnings(),
             "failures": len(self.journal.failures()),
         }

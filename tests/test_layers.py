@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "cdbfs"
 
-BASE = ("config", "credentials", "caller", "events", "errors")
+BASE = ("amounts", "config", "credentials", "caller", "events", "errors")
 LAYERS = (
     ("cli", "__main__"),
     ("commands",),

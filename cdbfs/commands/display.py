@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
-from cdbfs.commands import words
+from cdbfs import amounts
 from cdbfs.commands.common import one_line, tell_failure
 
 LINE_SECONDS = 10.0
@@ -28,6 +28,8 @@ LINE_SECONDS = 10.0
 LINES_LEFT = 4
 """Of the terminal, for what is not a bar."""
 BAR_WIDTH = 24
+SMOOTH = ("waiting", "fetching", "checking")
+"""The states of a transfer that need no word."""
 
 
 class Display(Protocol):
@@ -63,24 +65,32 @@ class Objects:
 
 
 class Lines:
-    """A line a package, and one every LINE_SECONDS."""
+    """A line a package, one every LINE_SECONDS, and one whenever a package is tried again."""
 
     def __init__(self) -> None:
         self._count = Count()
         self._told = time.monotonic()
+        self._states: dict[str, str] = {}
 
     def show(self, event: Mapping[str, Any]) -> None:
         self._count.heed(event)
         if event["event"] == "failed":
             tell_failure(_failure(event))
         elif event["event"] == "progress":
+            self._tell_troubles(event)
             if time.monotonic() - self._told >= LINE_SECONDS:
                 self._told = time.monotonic()
-                click.echo(f"{self._count}: {_amount(event)}, {words.pace(dict(event)) or 'waiting'}")
+                click.echo(f"{self._count}: {_amount(event)}, {amounts.pace(dict(event)) or 'waiting'}")
         else:
             for line in _lines(event):
                 click.echo(line)
         sys.stdout.flush()
+
+    def _tell_troubles(self, event: Mapping[str, Any]) -> None:
+        before, self._states = self._states, {each["file"]: each["state"] for each in event["packages"]}
+        for file, state in self._states.items():
+            if state not in SMOOTH and state != before.get(file):
+                click.echo(one_line(f"{file}: {state}"))
 
 
 class Bars:
@@ -122,7 +132,7 @@ class Bars:
         if self._all is not None:
             self._update(self._all, str(self._count), event)
         room = max(1, self._console.height - LINES_LEFT)
-        coming = [each for each in event["packages"] if each["done"]][:room]
+        coming = [each for each in event["packages"] if each["done"] or each["state"] not in SMOOTH][:room]
         for file in {*self._bars} - {each["file"] for each in coming}:
             self._progress.remove_task(self._bars.pop(file))
         for each in coming:
@@ -136,7 +146,8 @@ class Bars:
     def _update(self, bar: TaskID, name: str, event: Mapping[str, Any]) -> None:
         state = event.get("state", "fetching")
         if state == "fetching":
-            state = words.pace(dict(event)) if event["done"] < (event["bytes"] or event["done"] + 1) else "arrived"
+            arrived = event["bytes"] and event["done"] >= event["bytes"]
+            state = "arrived" if arrived else amounts.pace(dict(event))
         self._progress.update(
             bar,
             description=name,
@@ -163,23 +174,23 @@ class Count:
             self._here += 1
 
     def __str__(self) -> str:
-        return f"{self._here} of {words.count(self._all, 'package')}"
+        return f"{self._here} of {amounts.count(self._all, 'package')}"
 
 
 def _lines(event: Mapping[str, Any]) -> list[str]:
     kind = event["event"]
     if kind == "here":
         already = "" if event["fetched"] else " already"
-        return [f"{one_line(event['package'])} is here{already} ({words.size(event['bytes'])})"]
+        return [f"{one_line(event['package'])} is here{already} ({amounts.size(event['bytes'])})"]
     if kind == "planned" and event["packages"]:
-        what = words.count(event["packages"], "package")
-        about = f", about {words.size(event['bytes'])}" if event["bytes"] else ""
+        what = amounts.count(event["packages"], "package")
+        about = f", about {amounts.size(event['bytes'])}" if event["bytes"] else ""
         return [f"fetching {what}{about}"]
     return _summary(event) if kind == "end" else []
 
 
 def _summary(event: Mapping[str, Any]) -> list[str]:
-    fetched = f"fetched {words.count(event['fetched'], 'package')} ({words.size(event['bytes'])})"
+    fetched = f"fetched {amounts.count(event['fetched'], 'package')} ({amounts.size(event['bytes'])})"
     parts = [fetched if event["fetched"] else "fetched nothing", f"{event['here']} here"]
     if event["failed"]:
         parts.append(f"{len(event['failed'])} failed")
@@ -194,4 +205,4 @@ def _failure(event: Mapping[str, Any]) -> str:
 
 def _amount(event: Mapping[str, Any]) -> str:
     whole = event["bytes"]
-    return words.size(event["done"]) + (f" of {words.size(whole)}" if whole else "")
+    return amounts.size(event["done"]) + (f" of {amounts.size(whole)}" if whole else "")

@@ -12,7 +12,8 @@ from typing import Any
 
 import click
 
-from cdbfs.commands import common, words
+from cdbfs import amounts
+from cdbfs.commands import common
 from cdbfs.commands.common import one_line, tell_failure
 from cdbfs.mount import asking
 
@@ -47,8 +48,8 @@ def _show(event: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(event))
     elif event["event"] == "end":
-        click.echo(f"{words.size(event['bytes'])} of {words.count(event['packages'], 'package')} given back")
+        click.echo(f"{amounts.size(event['bytes'])} of {amounts.count(event['packages'], 'package')} given back")
     elif event["bytes"]:
-        click.echo(f"{one_line(event['package'])}: {words.size(event['bytes'])} given back")
+        click.echo(f"{one_line(event['package'])}: {amounts.size(event['bytes'])} given back")
     if event["event"] == "evicted" and event["in_use"]:
         tell_failure(f"{event['package']} is in use, and what is open of it is kept")

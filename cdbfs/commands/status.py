@@ -18,7 +18,8 @@ from typing import Any
 
 import click
 
-from cdbfs.commands import common, words
+from cdbfs import amounts
+from cdbfs.commands import common
 from cdbfs.commands.common import one_line
 from cdbfs.errors import CdbfsError
 from cdbfs.mount import asking, mounts
@@ -87,24 +88,24 @@ def _lines(state: dict[str, Any]) -> Iterator[str]:
         return
     reachable = "reachable" if state["reachable"] else "not reachable"
     yield _row("server", f"XNAT {server['version']}, {reachable}, as {server['user']}")
-    up, requests = words.time(state["seconds_up"]), words.count(sum(state["requests"].values()), "request")
+    up, requests = amounts.time(state["seconds_up"]), amounts.count(sum(state["requests"].values()), "request")
     yield _row("daemon", f"process {state['pid']}, up {up}, {requests}, {state['waiting']} waiting")
-    kept, reserved, cap = (words.size(state["packages"][key]) for key in ("bytes", "reserved", "cap"))
+    kept, reserved, cap = (amounts.size(state["packages"][key]) for key in ("bytes", "reserved", "cap"))
     yield _row("packages", f"{kept} on disk, {reserved} reserved for transfers, of {cap}")
     for each in state["transfers"]:
         yield _row("transfer", _transfer(each))
     for warning in state["warnings"]:
         yield _row("warning", warning)
     if state["failures"]:
-        failures = words.count(state["failures"], "failure")
+        failures = amounts.count(state["failures"], "failure")
         yield _row("failures", f"{failures}, with their reasons in {state['mount']}/.cdbfs/errors")
 
 
 def _transfer(each: dict[str, Any]) -> str:
-    percent = f"{100 * each['done'] / each['bytes']:.0f} %" if each["bytes"] else words.size(each["done"])
+    percent = f"{100 * each['done'] / each['bytes']:.0f} %" if each["bytes"] else amounts.size(each["done"])
     waiting = [f"{one['program'] or 'process'} ({one['pid']})" for one in each["waiting"]]
     waiters = f"{', '.join(waiting)} waiting" if waiting else "nobody waiting"
-    return ", ".join(part for part in (each["file"], each["state"], percent, words.pace(each), waiters) if part)
+    return ", ".join(part for part in (each["file"], each["state"], percent, amounts.pace(each), waiters) if part)
 
 
 def _row(name: str, text: str) -> str:

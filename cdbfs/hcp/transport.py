@@ -57,11 +57,16 @@ class Transport(Protocol):
 
 
 class Again(Exception):
-    """An attempt that ended early, and is worth another; `meaning` is what it comes to when there is no other."""
+    """An attempt that ended early, and is worth another; `meaning` is what it comes to when there is no other.
 
-    def __init__(self, meaning: CdbfsError) -> None:
+    `blocked`: what it was may well stay so until somebody does something, as with a firewall; not worth many more
+    where nothing has come at all.
+    """
+
+    def __init__(self, meaning: CdbfsError, *, blocked: bool = False) -> None:
         super().__init__(str(meaning))
         self.meaning = meaning
+        self.blocked = blocked
 
 
 def check_wanted(watch: Watch) -> None:

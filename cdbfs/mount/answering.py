@@ -102,17 +102,8 @@ class Answering:
     # -- status
 
     def _status(self, question: Mapping[str, Any], asker: Asker) -> None:
-        packages = self._runtime.packages
-        usage = packages.usage()
-        asker.tell(
-            {
-                "event": "end",
-                **self._runtime.status(),
-                "packages": {"bytes": usage.kept, "reserved": usage.reserved, "cap": usage.cap},
-                "transfers": [_under_way(told) for told in packages.transfers()],
-                "warnings": packages.warnings(),
-            }
-        )
+        transfers = [_under_way(told) for told in self._runtime.packages.transfers()]
+        asker.tell({"event": "end", **self._runtime.status(), "transfers": transfers})
 
     # -- parts
 

@@ -69,3 +69,16 @@ def test_what_is_left_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == (
         "fetched nothing, 0 here, 1 still to come: the same command again goes on with them\n"
     )
+
+
+def test_a_package_that_is_tried_again_is_told_once_a_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = Lines()
+    cut, lost = "trying again: the connection was lost", "trying again: no\ndata"
+    for states in [("waiting", "fetching"), (cut, "fetching"), (cut, "checking"), (lost, cut), ("fetching", cut)]:
+        packages = [{"file": file, "state": state, "done": 0} for file, state in zip(("a.zip", "b.zip"), states)]
+        lines.show({**PROGRESS, "packages": packages})
+    assert capsys.readouterr().out.splitlines() == [
+        f"a.zip: {cut}",
+        "a.zip: trying again: no?data",
+        f"b.zip: {cut}",
+    ]

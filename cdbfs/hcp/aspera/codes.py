@@ -36,23 +36,28 @@ class Rule:
     error: type[CdbfsError]
     again: bool
     reason: str
+    blocked: bool = False
+    """See hcp/transport.Again."""
 
 
 def _final(error: type[CdbfsError], reason: str) -> Rule:
     return Rule(error, False, reason)
 
 
-def _again(error: type[CdbfsError], reason: str) -> Rule:
-    return Rule(error, True, reason)
+def _again(error: type[CdbfsError], reason: str, *, blocked: bool = False) -> Rule:
+    return Rule(error, True, reason, blocked)
 
 
 _LICENCE = _final(
     CdbfsError, "ascp has no licence that is valid: install Aspera anew, aspera-license comes with it"
 )
-_SSH = _again(Unreachable, "no connection to {host}: TCP port {ssh} must be open to it in your firewall")
+_SSH = _again(
+    Unreachable, "no connection to {host}: TCP port {ssh} must be open to it in your firewall", blocked=True
+)
 _UDP = _again(
     Unreachable,
     "no data come from {host}: Aspera sends them by UDP, so UDP port {udp} must be open in your firewall",
+    blocked=True,
 )
 _LOST = _again(Unreachable, "the connection to {host} was lost")
 _DISK = _again(NoSpace, "the disk that packages are kept on is full")

@@ -128,7 +128,7 @@ def _meaning(session: Session, fault: Fault) -> Again | CdbfsError:
     ):
         return NoSpace(reason if rule.error is NoSpace else f"{RULES[codes.FULL].reason} (ascp: {words}{number})")
     error = rule.error(reason)
-    return Again(error) if rule.again else error
+    return Again(error, blocked=rule.blocked) if rule.again else error
 
 
 def _says_full(fault: Fault) -> bool:

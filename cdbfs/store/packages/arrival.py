@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 FRUITLESS = 5
 """Attempts in a row that brought nothing, after which it is given up."""
+FRUITLESS_WHERE_BLOCKED = 2
+"""The same, where nothing came at all and it looks as if nothing could."""
 LONGEST_PAUSE = 30.0
 TELL_SECONDS = 0.5
 SMALL = 2**20
@@ -164,10 +166,11 @@ class Arrival:
                 cleared = True
                 continue
             except Again as again:
-                moved_on = self._done_so_far() > before
+                done = self._done_so_far()
+                moved_on = done > before
                 fruitless = 0 if moved_on else fruitless + 1
                 pause = self.parts.pause if moved_on else min(2 * pause, LONGEST_PAUSE)
-                if fruitless >= FRUITLESS:
+                if fruitless >= (FRUITLESS_WHERE_BLOCKED if again.blocked and not done else FRUITLESS):
                     raise again.meaning from None
                 self._drop()
                 self._pause(pause, str(again.meaning))

@@ -17,6 +17,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack
 from typing import Callable
 
+from cdbfs import amounts
 from cdbfs.errors import NoSpace, TooManyPackages
 from cdbfs.hcp.models import Package
 from cdbfs.store.packages.packages import Packages
@@ -45,12 +46,13 @@ def check_amount(packages: Packages, asked: Sequence[Asked]) -> None:
     size, cap = sum(missing), packages.usage().cap
     if len(missing) > MOST_UNASKED:
         raise TooManyPackages(
-            f"these are {len(missing)} packages of about {_gb(size)}; say --yes to fetch so many at once"
+            f"these are {len(missing)} packages of about {amounts.size(size)}; say --yes to fetch so many at once"
         )
     if missing and size + sum(here) > cap:
         raise NoSpace(
-            f"these packages take about {_gb(size + sum(here))}, and all packages may take {_gb(cap)}: raise "
-            "packages_size, or say --yes to fetch them all the same, the first giving way to the last"
+            f"these packages take about {amounts.size(size + sum(here))}, and all packages may take "
+            f"{amounts.size(cap)}: raise packages_size, or say --yes to fetch them all the same, the first giving "
+            "way to the last"
         )
 
 
@@ -230,7 +232,3 @@ def _batches(asked: Sequence[Asked], most: int) -> Iterator[list[Asked]]:
         size += expected
     if batch:
         yield batch
-
-
-def _gb(size: int) -> str:
-    return f"{size / 1e9:.3g} GB"

@@ -19,6 +19,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cdbfs import amounts
 from cdbfs.errors import NoSpace
 from cdbfs.store.packages import boards, volumes
 from cdbfs.store.packages.boards import Board, Told
@@ -134,7 +135,9 @@ class Space:
         """What is not wrong, and may become so."""
         found = []
         if self._free() < self._floor:
-            found.append(f"the disk of cache_dir has less than {_gib(self._floor)} left, so no package is fetched")
+            found.append(
+                f"the disk of cache_dir has less than {amounts.size(self._floor)} left, so no package is fetched"
+            )
         kind = volumes.filesystem(self.root)
         if kind.startswith(NETWORK):
             found.append(f"cache_dir lies on {kind}: what is kept there comes over the network each time")
@@ -144,7 +147,8 @@ class Space:
         """For `amount` bytes of transfers, which may have arrived in part. Nothing is evicted in vain."""
         if amount > self.cap:
             raise NoSpace(
-                f"{_gib(amount)} are more than packages may take: raise packages_size, which is {_gib(self.cap)}"
+                f"{amounts.size(amount)} are more than packages may take: raise packages_size, which is "
+                f"{amounts.size(self.cap)}"
             )
         live = dict(self._live())
         others = [told for board, told in live.items() if board not in of]
@@ -170,13 +174,13 @@ class Space:
         """Raises NoSpace where what packages take besides is too much, or the disk has too little."""
         if total + amount > self.cap:
             raise NoSpace(
-                f"no room for {_gib(amount)}: all that packages may take ({_gib(self.cap)}) is in use; "
-                "raise packages_size, or close what is open"
+                f"no room for {amounts.size(amount)}: all that packages may take ({amounts.size(self.cap)}) is in "
+                "use; raise packages_size, or close what is open"
             )
         if missing > 0:
             raise NoSpace(
-                f"the disk of the cache has too little left for {_gib(amount)}: packages leave "
-                f"{_gib(self._floor)} of it free (packages_free)"
+                f"the disk of the cache has too little left for {amounts.size(amount)}: packages leave "
+                f"{amounts.size(self._floor)} of it free (packages_free)"
             )
 
     def _kept(self) -> Iterator[Taken]:
@@ -267,7 +271,3 @@ def _evict(path: Path) -> bool:
         with contextlib.suppress(OSError):
             path.with_name(MD5).unlink()
     return True
-
-
-def _gib(amount: int) -> str:
-    return f"{amount / GIB:.3g} GiB"

@@ -110,7 +110,7 @@ def test_a_package_that_is_larger_than_the_cap(
         assert "packages_size" in refused(site, package)
         assert here(site.cache) == []
         assert left_over(site.cache) == []
-        assert status(site.point)["packages"] == {"kept": 0, "reserved": 0, "cap": MIB}
+        assert status(site.point)["packages"] == {"bytes": 0, "reserved": 0, "cap": MIB}
         if package == "A":
             assert site.moved() == (0, 0)
     with site_of(server, tutorial, scratch, packages_size="3M") as site:

@@ -148,14 +148,23 @@ def test_a_network_that_is_cut_is_tried_again_from_where_it_was(tmp_path: Path, 
     assert len(transport.orders) == 3
 
 
-def test_a_network_that_stays_away_is_given_up(tmp_path: Path, transport: Scripted) -> None:
+@pytest.mark.parametrize(
+    ("came", "blocked", "attempts"), [(0, False, 5), (0, True, 2), (1000, True, 6), (1000, False, 6)]
+)
+def test_a_network_that_stays_away_is_given_up(
+    came: int, blocked: bool, attempts: int, tmp_path: Path, transport: Scripted
+) -> None:
+    """Soon where it looks like a firewall, unless that one lets through what comes."""
+
     def away(order: Order, watch: Watch) -> None:
-        raise Again(Unreachable("no connection"))
+        if came:
+            watch.moved(PACKAGE.zip, came, MIB)
+        raise Again(Unreachable("no connection"), blocked=blocked)
 
     transport.script = [away] * 100
     with opened(tmp_path, transport) as store, pytest.raises(Unreachable, match="no connection"):
         store.fetch(PACKAGE)
-    assert len(transport.orders) == 5
+    assert len(transport.orders) == attempts
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Numbers as people read them.
 
-Used by the commands. Threads: plain functions.
+Used by whatever tells a user how much. Threads: plain functions.
 """
 
 from __future__ import annotations

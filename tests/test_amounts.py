@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cdbfs.commands import words
+from cdbfs import amounts
 
 
 @pytest.mark.parametrize(
@@ -20,18 +20,18 @@ from cdbfs.commands import words
     ],
 )
 def test_sizes(amount: float, text: str) -> None:
-    assert words.size(amount) == text
-    assert words.rate(amount) == f"{text}/s"
+    assert amounts.size(amount) == text
+    assert amounts.rate(amount) == f"{text}/s"
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0, "0 s"), (99.4, "99 s"), (100, "2 min"), (5999, "100 min"), (86400, "24 h")]
 )
 def test_times(seconds: float, text: str) -> None:
-    assert words.time(seconds) == text
+    assert amounts.time(seconds) == text
 
 
 def test_counts_and_paces() -> None:
-    assert (words.count(1, "package"), words.count(0, "package")) == ("1 package", "0 packages")
-    assert words.pace({"rate": 5e6, "seconds_left": 70}) == "5 MB/s, 70 s left"
-    assert words.pace({"rate": 0, "seconds_left": None}) == ""
+    assert (amounts.count(1, "package"), amounts.count(0, "package")) == ("1 package", "0 packages")
+    assert amounts.pace({"rate": 5e6, "seconds_left": 70}) == "5 MB/s, 70 s left"
+    assert amounts.pace({"rate": 0, "seconds_left": None}) == ""
