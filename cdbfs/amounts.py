@@ -5,14 +5,15 @@ Used by whatever tells a user how much. Threads: plain functions.
 
 from __future__ import annotations
 
-STEPS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+STEPS = ((2**50, "PiB"), (2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
 
 def size(amount: float) -> str:
-    """Bytes, as disks and networks count them."""
+    """Bytes, as settings, `ls -h` and `du -h` count them."""
     for step, unit in STEPS:
         if amount >= step * 0.9995:
-            return f"{amount / step:.3g} {unit}"
+            value = amount / step
+            return f"{value:.0f} {unit}" if value >= 999.5 else f"{value:.3g} {unit}"
     return f"{amount:.0f} B"
 
 

@@ -12,11 +12,14 @@ from cdbfs import amounts
     [
         (0, "0 B"),
         (999, "999 B"),
-        (1000, "1 kB"),
-        (999_999, "1 MB"),
-        (1_276_000_000, "1.28 GB"),
-        (26_299_080_498, "26.3 GB"),
-        (2e12, "2 TB"),
+        (1000, "1000 B"),
+        (1024, "1 KiB"),
+        (1023 * 2**10, "1023 KiB"),
+        (2**20 - 1, "1 MiB"),
+        (1_276_000_000, "1.19 GiB"),
+        (50 * 2**30, "50 GiB"),
+        (2.5e15, "2.22 PiB"),
+        (1e18, "888 PiB"),
     ],
 )
 def test_sizes(amount: float, text: str) -> None:
@@ -33,5 +36,5 @@ def test_times(seconds: float, text: str) -> None:
 
 def test_counts_and_paces() -> None:
     assert (amounts.count(1, "package"), amounts.count(0, "package")) == ("1 package", "0 packages")
-    assert amounts.pace({"rate": 5e6, "seconds_left": 70}) == "5 MB/s, 70 s left"
+    assert amounts.pace({"rate": 5 * 2**20, "seconds_left": 70}) == "5 MiB/s, 70 s left"
     assert amounts.pace({"rate": 0, "seconds_left": None}) == ""

@@ -65,12 +65,13 @@ class Objects:
 
 
 class Lines:
-    """A line a package, one every LINE_SECONDS, and one whenever a package is tried again."""
+    """A line a package, one every LINE_SECONDS, and one for each reason to try a package again."""
 
     def __init__(self) -> None:
         self._count = Count()
         self._told = time.monotonic()
-        self._states: dict[str, str] = {}
+        self._troubles: dict[str, str] = {}
+        """The last that was told of each file."""
 
     def show(self, event: Mapping[str, Any]) -> None:
         self._count.heed(event)
@@ -87,9 +88,9 @@ class Lines:
         sys.stdout.flush()
 
     def _tell_troubles(self, event: Mapping[str, Any]) -> None:
-        before, self._states = self._states, {each["file"]: each["state"] for each in event["packages"]}
-        for file, state in self._states.items():
-            if state not in SMOOTH and state != before.get(file):
+        for file, state in ((each["file"], each["state"]) for each in event["packages"]):
+            if state not in SMOOTH and state != self._troubles.get(file):
+                self._troubles[file] = state
                 click.echo(one_line(f"{file}: {state}"))
 
 

@@ -89,8 +89,7 @@ class DirectoryTransport:
         check_wanted(watch)
         packages = files_of(order.packages)
         if not self.root.is_dir():
-            away = Unreachable(f"packages_dir, {self.root}, is not there; is it mounted?")
-            raise Again(away, blocked=True)
+            raise Again(Unreachable(f"packages_dir, {self.root}, is not there; is it mounted?"))
         found = {file: self._find(packages[file], file) for file in order.files}
         missing = [file for file, source in found.items() if source is None]
         for file in missing:

@@ -59,8 +59,7 @@ class Transport(Protocol):
 class Again(Exception):
     """An attempt that ended early, and is worth another; `meaning` is what it comes to when there is no other.
 
-    `blocked`: what it was may well stay so until somebody does something, as with a firewall; not worth many more
-    where nothing has come at all.
+    `blocked`: a firewall lets nothing through, as it seems; not worth many more where nothing has come at all.
     """
 
     def __init__(self, meaning: CdbfsError, *, blocked: bool = False) -> None:

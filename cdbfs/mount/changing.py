@@ -66,7 +66,7 @@ class Changing(ABC):
 
     def named(self, path: str | None, arguments: tuple[Any, ...]) -> str:
         if path is None:
-            path = self.handle(arguments[-1].fh).path
+            path = next((self.handle(each.fh).path for each in arguments if hasattr(each, "fh")), "a directory")
         return path.lstrip("/") or "/"
 
     # -- files

@@ -40,7 +40,6 @@ from cdbfs.tree.nodes import (
     Attributes,
     Content,
     Directory,
-    Entry,
     File,
     Kind,
     Link,
@@ -58,6 +57,8 @@ from cdbfs.tree.unpacked import UNPACKED
 TYPE_BITS = {Kind.DIRECTORY: stat.S_IFDIR, Kind.FILE: stat.S_IFREG, Kind.LINK: stat.S_IFLNK}
 PERMISSIONS = {Kind.DIRECTORY: 0o555, Kind.FILE: 0o444, Kind.LINK: 0o777}
 FORGET_SECONDS = 1.0
+Listed = tuple[bytes, int, int]
+"""A name in a directory, the bits of its type, and its inode number; 0: the one of its path."""
 LASTING = (f"/{PACKAGES}/", f"/{UNPACKED}/")
 """Where files may be opened that never change."""
 
@@ -96,7 +97,7 @@ class Operations(Changing):
         self._lock = threading.Lock()
         self.hidden: dict[str, str] = {}
         self._handles: dict[int, Handle] = {}
-        self._listed: dict[int, tuple[str, list[Entry]]] = {}
+        self._listed: dict[int, tuple[str, list[Listed]]] = {}
         """What each open directory lists: as with files, one version from open to close."""
         self._numbers = itertools.count(1)
         self._pages = Pages()
@@ -166,14 +167,19 @@ class Operations(Changing):
     @reports
     def opendir(self, path: str) -> int:
         """Gets what readdir will list: the C library takes an ENOENT of readdir's for the end of the directory."""
-        entries = list(self._tree.entries(path, self.callers.patient(self._settings.lookup_deadline)))
+        entries = [
+            (name.encode("utf-8", "surrogateescape"), TYPE_BITS[kind], number)
+            for name, kind, number in self._tree.entries(
+                path, self.callers.patient(self._settings.lookup_deadline)
+            )
+        ]
         with self._lock:
             number = next(self._numbers)
             self._listed[number] = (path, entries)
         return number
 
     @reports
-    def readdir(self, path: str | None, fh: int, offset: int) -> Iterator[tuple[bytes, int, int]]:
+    def readdir(self, path: str | None, fh: int, offset: int) -> Iterator[Listed]:
         """Name, type and inode number of each entry from the `offset`th on, as binding hands them over."""
         opened, entries = self._open_directory(fh)
         return _listed(opened, entries, offset)
@@ -275,7 +281,7 @@ class Operations(Changing):
     def directory(self, number: int) -> str:
         return self._open_directory(number)[0]
 
-    def _open_directory(self, number: int) -> tuple[str, list[Entry]]:
+    def _open_directory(self, number: int) -> tuple[str, list[Listed]]:
         with self._lock:
             found = self._listed.get(number)
         if found is None:
@@ -356,16 +362,16 @@ class Operations(Changing):
         }
 
 
-def _listed(directory: str, entries: Sequence[Entry], offset: int) -> Iterator[tuple[bytes, int, int]]:
+def _listed(directory: str, entries: Sequence[Listed], offset: int) -> Iterator[Listed]:
+    """Nothing in here fails: who goes through it would not be told why."""
     if offset < 1:
         yield b".", stat.S_IFDIR, inode(directory)
     if offset < 2:
         yield b"..", stat.S_IFDIR, inode(os.path.dirname(directory))
     inode_of = inodes_in(directory)
     for index in range(max(0, offset - 2), len(entries)):
-        text, kind, number = entries[index]
-        name = text.encode("utf-8", "surrogateescape")
-        yield name, TYPE_BITS[kind], number or inode_of(name)
+        name, type_bits, number = entries[index]
+        yield name, type_bits, number or inode_of(name)
 
 
 def _is_to_change(flags: int) -> bool:

@@ -58,7 +58,7 @@ class DiskCache:
         """The object, or None where there is none that can be trusted."""
         path = self._path(name, version)
         try:
-            content = _read(path)
+            content = read_file(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -167,10 +167,11 @@ def make_private(directory: Path) -> None:
         directory.mkdir(mode=0o700, exist_ok=True)
 
 
-def _read(path: Path) -> bytes:
-    """The bytes of the file. Never waits, whatever lies there: a FIFO would hold a worker for ever."""
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-        return file.read() or b""
+def read_file(path: Path, most: int = -1) -> bytes:
+    """The bytes of a file, or the first of them. Never waits, whatever lies there: a FIFO would hold a worker for
+    ever. Raises OSError, also for a link."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK | os.O_NOFOLLOW)) as file:
+        return file.read(most) or b""
 
 
 def _head(name: str, version: str, body: bytes, written: float) -> bytes:

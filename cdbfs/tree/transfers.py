@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from cdbfs import amounts
 from cdbfs.caller import Caller, name_of
 from cdbfs.errors import NoSuchName
 from cdbfs.store.packages.boards import Told
@@ -65,7 +66,7 @@ def _text(told: Told) -> str:
         ("state", told.phase),
         ("percent", percent),
         ("bytes", f"{told.done} of {told.size if told.size is not None else '?'}"),
-        ("rate", f"{told.rate / 1e6:.1f} MB/s"),
+        ("rate", amounts.rate(told.rate)),
         ("left", f"{left:.0f} s" if left is not None else "?"),
         ("waiting", ", ".join(map(named, told.waiting)) or "nobody"),
     )

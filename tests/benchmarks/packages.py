@@ -2,10 +2,10 @@
 
     python -m tests.benchmarks.packages [--pairs 5] [--size 512M] [--rate MB/S]
 
-Prints medians and the ratio of each pair, since machines are noisy. The server and its ascp are the stand-in's;
-The first open is measured as fast as it goes, and with
-ascp kept to `--rate`. The filesystem in C is native_fs.c, which needs a compiler and libfuse3-dev;
-it shows the cache of the mount. Pages of both are dropped before each reading.
+Prints medians and the ratio of each pair, since machines are noisy. The server and its ascp are the stand-in's.
+The first open is measured as fast as it goes, and with ascp kept to `--rate`. The filesystem in C is native_fs.c,
+which needs a compiler, pkg-config and libfuse3-dev; it shows the cache of the mount. Pages of both are dropped
+before each reading.
 """
 
 from __future__ import annotations

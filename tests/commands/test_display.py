@@ -37,7 +37,7 @@ EVENTS: list[Mapping[str, Any]] = [
 
 
 @pytest.mark.parametrize(
-    ("seconds", "line"), [(0.0, "1 of 2 packages: 15.2 GB of 51 GB, 84.1 MB/s, 7 min left\n"), (10.0, "")]
+    ("seconds", "line"), [(0.0, "1 of 2 packages: 14.2 GiB of 47.5 GiB, 80.2 MiB/s, 7 min left\n"), (10.0, "")]
 )
 def test_lines(
     seconds: float, line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -48,10 +48,10 @@ def test_lines(
         lines.show(event)
     assert capsys.readouterr() == (
         "1_A is here already (5 B)\n"
-        "fetching 2 packages, about 51 GB\n"
-        "2_A is here (1.28 GB)\n"
+        "fetching 2 packages, about 47.5 GiB\n"
+        "2_A is here (1.19 GiB)\n"
         f"{line}"
-        "fetched 1 package (1.28 GB), 2 here, 1 failed\n",
+        "fetched 1 package (1.19 GiB), 2 here, 1 failed\n",
         "cdbfs: 3_A: it is?not there\n",
     )
 
@@ -74,7 +74,13 @@ def test_what_is_left_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_package_that_is_tried_again_is_told_once_a_reason(capsys: pytest.CaptureFixture[str]) -> None:
     lines = Lines()
     cut, lost = "trying again: the connection was lost", "trying again: no\ndata"
-    for states in [("waiting", "fetching"), (cut, "fetching"), (cut, "checking"), (lost, cut), ("fetching", cut)]:
+    for states in [
+        ("waiting", "fetching"),
+        (cut, "fetching"),
+        ("fetching", "checking"),
+        (cut, "checking"),
+        (lost, cut),
+    ]:
         packages = [{"file": file, "state": state, "done": 0} for file, state in zip(("a.zip", "b.zip"), states)]
         lines.show({**PROGRESS, "packages": packages})
     assert capsys.readouterr().out.splitlines() == [

@@ -51,9 +51,7 @@ def _again(error: type[CdbfsError], reason: str, *, blocked: bool = False) -> Ru
 _LICENCE = _final(
     CdbfsError, "ascp has no licence that is valid: install Aspera anew, aspera-license comes with it"
 )
-_SSH = _again(
-    Unreachable, "no connection to {host}: TCP port {ssh} must be open to it in your firewall", blocked=True
-)
+_SSH = _again(Unreachable, "no connection to {host}: TCP port {ssh} must be open to it in your firewall")
 _UDP = _again(
     Unreachable,
     "no data come from {host}: Aspera sends them by UDP, so UDP port {udp} must be open in your firewall",

@@ -36,8 +36,8 @@ log = logging.getLogger(__name__)
 
 FRUITLESS = 5
 """Attempts in a row that brought nothing, after which it is given up."""
-FRUITLESS_WHERE_BLOCKED = 2
-"""The same, where nothing came at all and it looks as if nothing could."""
+BLOCKED = 2
+"""The same, where a firewall seems to let nothing through, and nothing came at all: each takes long by itself."""
 LONGEST_PAUSE = 30.0
 TELL_SECONDS = 0.5
 SMALL = 2**20
@@ -150,7 +150,7 @@ class Arrival:
     # -- attempts
 
     def _attempts(self) -> None:
-        fruitless, pause, cleared = 0, self.parts.pause, False
+        fruitless, blocked, pause, cleared = 0, 0, self.parts.pause, False
         while self._left:
             before = self._done_so_far()
             try:
@@ -169,8 +169,9 @@ class Arrival:
                 done = self._done_so_far()
                 moved_on = done > before
                 fruitless = 0 if moved_on else fruitless + 1
+                blocked = blocked + 1 if again.blocked and not done else 0
                 pause = self.parts.pause if moved_on else min(2 * pause, LONGEST_PAUSE)
-                if fruitless >= (FRUITLESS_WHERE_BLOCKED if again.blocked and not done else FRUITLESS):
+                if fruitless >= FRUITLESS or blocked >= BLOCKED:
                     raise again.meaning from None
                 self._drop()
                 self._pause(pause, str(again.meaning))

@@ -22,7 +22,7 @@ from typing import Any
 
 from cdbfs import errors
 from cdbfs.errors import CdbfsError
-from cdbfs.store.disk import PART
+from cdbfs.store.disk import PART, read_file
 from cdbfs.store.packages.locks import Lock, locked, take
 
 MOST_BYTES = 2**16
@@ -90,7 +90,7 @@ def read(path: Path) -> Told | None:
     """What stands on a board; None where there is none, or nothing on it that can be read."""
     for _ in range(TRIES):
         try:
-            text = _content(path)
+            text = read_file(path, MOST_BYTES)
         except OSError:
             return None
         told = _told(text)
@@ -132,7 +132,7 @@ def note_failure(path: Path, error: CdbfsError, now: float, by: str = "") -> Non
 def failure(path: Path, since: float, by: str = "") -> CdbfsError | None:
     """Why the last transfer by the same settings failed, if it did at `since` (epoch seconds) or later."""
     try:
-        found = json.loads(_content(path))
+        found = json.loads(read_file(path, MOST_BYTES))
         kind = getattr(errors, str(found["kind"]), CdbfsError)
         when, reason = float(found["when"]), str(found["reason"])
         if found["by"] != by:
@@ -174,11 +174,6 @@ def end_orphan(told: Told) -> bool:
         else:
             os.kill(told.program, signal.SIGKILL)
     return True
-
-
-def _content(path: Path) -> bytes:
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK | os.O_NOFOLLOW)) as file:
-        return file.read(MOST_BYTES) or b""
 
 
 def _told(text: bytes) -> Told | None:

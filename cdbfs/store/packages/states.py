@@ -1,6 +1,6 @@
 """What is known of each zip that is here, or was: a small file in its object, which outlives its eviction.
 
-Used by kept. Threads and processes: any; it is written beside its place and renamed.
+Used by kept and unpacker. Threads and processes: any; it is written beside its place and renamed.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cdbfs.hcp.models import Package
-from cdbfs.store.disk import PART
+from cdbfs.store.disk import PART, read_file
 
 STATE = "state.json"
 MOST_REMEMBERED = 4096
+UNREADABLE = (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -45,15 +46,15 @@ class State:
 def read(directory: Path) -> State | None:
     """The state in an object, if there is one that can be trusted."""
     try:
-        return _parsed((directory / STATE).read_bytes())
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return _parsed(read_file(directory / STATE))
+    except UNREADABLE:
         return None
 
 
 def glance(directory: Path) -> State | None:
     """The same, read again only where the file is another one: for who looks, and looks often.
 
-    Where the directory is another host's, what this tells may be as old as the kernel takes it to be (seconds).
+    Where the directory is another host's, what this tells may be a minute old: NFS looks no sooner.
     """
     path = os.path.join(directory, STATE)
     try:
@@ -61,7 +62,7 @@ def glance(directory: Path) -> State | None:
         if not stat.S_ISREG(found.st_mode):
             return None
         return _remembered(path, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except UNREADABLE:
         return None
 
 
@@ -82,7 +83,7 @@ def write(directory: Path, state: State) -> None:
 
 @functools.lru_cache(MOST_REMEMBERED)
 def _remembered(path: str, *signature: int) -> State:
-    return _parsed(Path(path).read_bytes())
+    return _parsed(read_file(Path(path)))
 
 
 def _parsed(text: bytes) -> State:

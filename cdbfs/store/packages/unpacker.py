@@ -73,7 +73,9 @@ class Unpacker:
 
     def index(self, package: Package, caller: Caller) -> Index | None:
         """The members; None where the zip must be fetched to know them. Raises what reading a zip raises."""
-        return self._known(package, self._kept.glance(package), caller)
+        found = self._known(package, self._kept.glance(package), caller)
+        # A glance may be behind: of a version that is gone there may be no index any more.
+        return found if found is not None else self._known(package, self._kept.state(package), caller)
 
     def open(self, package: Package, path: str, caller: Caller) -> OpenMember | None:
         """The member at `path`; None where the zip must be fetched. Raises why it cannot be had."""

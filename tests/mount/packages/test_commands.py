@@ -132,8 +132,8 @@ def test_a_zip_is_fetched(lab: Lab) -> None:
     done = lab.run("fetch", lab.zip(FIRST, STRUCTURAL))
     assert (done.returncode, done.stderr) == (0, "")
     first, second, last = done.stdout.splitlines()
-    assert re.fullmatch(r"fetching 1 package, about \d+ kB", first)
-    assert re.fullmatch(rf"{FIRST}_{STRUCTURAL} is here \(\d+(\.\d+)? kB\)", second)
+    assert re.fullmatch(r"fetching 1 package, about \d+(\.\d+)? KiB", first)
+    assert re.fullmatch(rf"{FIRST}_{STRUCTURAL} is here \(\d+(\.\d+)? KiB\)", second)
     assert re.fullmatch(r"fetched 1 package \(.*\), 1 here", last)
     assert lab.here() == [f"{FIRST}_{STRUCTURAL}"]
     assert lab.asked() == (1, 1)
@@ -396,7 +396,7 @@ def test_bars_on_a_terminal(lab: Lab) -> None:
     command = [sys.executable, "-m", "cdbfs", "fetch", lab.zip(FIRST, STRUCTURAL), lab.zip(SECOND, STRUCTURAL)]
     with terminal(command) as (process, screen):
         first = f"{FIRST}_{STRUCTURAL}.zip"
-        while not re.search(rf"{first} .*\d+ kB of \d+ kB", screen.text()):
+        while not re.search(rf"{first} .*KiB of .*KiB", screen.text()):
             assert screen.more(), screen.text()
         assert "0 of 2 packages" in screen.text()
         lab.server.resume_ascp()
@@ -471,7 +471,7 @@ def test_packages_are_given_back(lab: Lab) -> None:
         assert file.read() == lab.server.package(SECOND, STRUCTURAL).read_bytes()
     done = lab.run("evict", "--all", str(lab.point))
     assert (done.returncode, done.stderr) == (0, "")
-    assert re.search(r"kB of 2 packages given back", done.stdout)
+    assert re.search(r"KiB of 2 packages given back", done.stdout)
     assert lab.here() == []
     assert lab.status()["packages"]["bytes"] == 0
     assert lab.asked() == (1, 1)

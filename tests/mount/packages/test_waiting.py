@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import statistics
 import subprocess
@@ -246,12 +247,12 @@ def test_a_transfer_tells_how_far_it_is_and_who_waits_in_both_mounts(
 
 def right(shown: dict[str, str], size: int) -> bool:
     """Whether what is told is of one moment of a transfer that moves on."""
-    if shown.get("state") != "fetching" or shown["left"] == "?" or shown["rate"] == "0.0 MB/s":
+    if shown.get("state") != "fetching" or shown["left"] == "?" or shown["rate"] == "0 B/s":
         return False
     done, _, of = shown["bytes"].partition(" of ")
     assert int(of) == size
     assert shown["percent"] == f"{100 * int(done) / size:.0f} %"
-    assert float(shown["rate"].removesuffix(" MB/s")) > 0
+    assert re.fullmatch(r"[1-9]\d*(\.\d+)? [KM]?i?B/s", shown["rate"])
     assert float(shown["left"].removesuffix(" s")) >= 0
     return 0 < int(done) < size
 

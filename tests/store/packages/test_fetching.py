@@ -247,7 +247,7 @@ def test_an_order_that_is_too_large_to_be_meant_is_refused(tmp_path: Path) -> No
     many = [(Package(str(number), "A"), SMALL) for number in range(MOST_UNASKED + 1)]
     with packages_of(tmp_path, Scripted(files_of(*FEW)), cap=2 * MIB) as (packages, _):
         check_amount(packages, many[1:])
-        with pytest.raises(TooManyPackages, match=r"101 packages of about 101 kB; say --yes"):
+        with pytest.raises(TooManyPackages, match=r"101 packages of about 98\.6 KiB; say --yes"):
             check_amount(packages, many)
         with pytest.raises(NoSpace, match="raise packages_size, or say --yes"):
             check_amount(packages, [(package, MIB) for package in FEW])

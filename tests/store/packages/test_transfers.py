@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -149,17 +150,19 @@ def test_a_network_that_is_cut_is_tried_again_from_where_it_was(tmp_path: Path, 
 
 
 @pytest.mark.parametrize(
-    ("came", "blocked", "attempts"), [(0, False, 5), (0, True, 2), (1000, True, 6), (1000, False, 6)]
+    ("came", "blocked", "attempts"),
+    [(0, [False], 5), (0, [True], 2), (0, [False, True], 5), (0, [False, True, True], 3), (1000, [True], 6)],
 )
 def test_a_network_that_stays_away_is_given_up(
-    came: int, blocked: bool, attempts: int, tmp_path: Path, transport: Scripted
+    came: int, blocked: list[bool], attempts: int, tmp_path: Path, transport: Scripted
 ) -> None:
     """Soon where it looks like a firewall, unless that one lets through what comes."""
+    turns = cycle(blocked)
 
     def away(order: Order, watch: Watch) -> None:
         if came:
             watch.moved(PACKAGE.zip, came, MIB)
-        raise Again(Unreachable("no connection"), blocked=blocked)
+        raise Again(Unreachable("no connection"), blocked=next(turns))
 
     transport.script = [away] * 100
     with opened(tmp_path, transport) as store, pytest.raises(Unreachable, match="no connection"):
