@@ -36,8 +36,12 @@ def evict(paths: tuple[str, ...], directory: str | None, as_json: bool) -> None:
     if bool(paths) == bool(directory):
         raise click.UsageError("Say either PATHs, or --all DIR.")
     with common.ended_by_ctrl_c(), common.told():
-        mount, inside = asking.one_mount([directory] if directory else paths)
-        wanted: dict[str, Any] = {"all": True} if directory else {"paths": inside}
+        wanted: dict[str, Any]
+        if directory:
+            mount, wanted = asking.mount_on(directory), {"all": True}
+        else:
+            mount, inside = asking.one_mount(paths)
+            wanted = {"paths": inside}
         last: dict[str, Any] = {}
         for last in asking.ask(mount, {"do": "evict", **wanted}):
             _show(last, as_json)

@@ -5,12 +5,14 @@ Used by cli. Threads: the main thread's.
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import asdict, dataclass, replace
 from typing import Any, BinaryIO
 
 import click
 
+from cdbfs import config
 from cdbfs.commands import common, labels
 from cdbfs.commands.common import Stop
 from cdbfs.commands.display import display
@@ -83,9 +85,8 @@ def fetch(
         named = labels.read(subjects, "--subjects") if subjects is not None else []
         wanted = _Wanted(str(project), named, list(dict.fromkeys(ids)))
         if directory:
-            mount, _ = asking.one_mount([directory])
-            sys.exit(_through(mount, {**asdict(wanted), "sure": sure}, as_json))
-        with common.asked_server(server, options) as (client, settings):
+            sys.exit(_through(asking.mount_on(directory), {**asdict(wanted), "sure": sure}, as_json))
+        with common.asked_server(_named(server), options) as (client, settings):
             sys.exit(_by_itself(client, settings, wanted, sure, as_json))
 
 
@@ -96,6 +97,14 @@ class _Wanted:
     project: str
     subjects: list[str]
     packages: list[str]
+
+
+def _named(server: str | None) -> str:
+    """The server that is meant. Raises ConfigError where none is."""
+    try:
+        return config.server(server, os.environ)
+    except ConfigError as error:
+        raise ConfigError(f"{error}; or have a mount do it, by --mount DIR") from None
 
 
 def _through(mount: Mount, wanted: dict[str, Any], as_json: bool) -> int:

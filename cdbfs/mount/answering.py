@@ -78,11 +78,12 @@ class Answering:
     # -- evict
 
     def _evict(self, question: Mapping[str, Any], asker: Asker) -> None:
-        freed, in_use = 0, []
+        freed, given, in_use = 0, 0, []
         wanted = self._to_evict(question, asker)
         for package in wanted:
             size, busy = self._runtime.packages.evict(package)
             freed += size
+            given += size > 0
             if busy:
                 in_use.append(package.name)
             asker.tell({"event": "evicted", "package": package.name, "bytes": size, "in_use": busy})
@@ -90,7 +91,7 @@ class Answering:
                 raise Interrupted("ended before all was given back")
         if question.get("all") is True:
             freed += self._runtime.packages.evict_leftovers()
-        asker.tell({"event": "end", "packages": len(wanted), "bytes": freed, "in_use": in_use})
+        asker.tell({"event": "end", "packages": given, "bytes": freed, "in_use": in_use})
 
     def _to_evict(self, question: Mapping[str, Any], asker: Asker) -> list[Package]:
         if question.get("all") is True:

@@ -53,6 +53,14 @@ def one_mount(paths: Sequence[str]) -> tuple[Mount, list[str]]:
     return found[0][0], [inside for _, inside in found]
 
 
+def mount_on(directory: str) -> Mount:
+    """The mount on a directory itself. Raises ConfigError, also for a place further down in it."""
+    mount, (inside,) = one_mount([directory])
+    if inside.strip("/"):
+        raise ConfigError(f"{directory} is in the mount on {mount.point}, which is the directory to name")
+    return mount
+
+
 def status_file(mount: Mount, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
     """What a mount says of itself in .cdbfs/status.json. Raises CdbfsError where it is dead, or hangs."""
     answer: queue.Queue[dict[str, Any] | Exception] = queue.Queue()

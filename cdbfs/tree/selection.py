@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Callable
 
+from cdbfs import amounts
 from cdbfs.caller import Caller
 from cdbfs.errors import CdbfsError, NoSuchName, NotADirectory, NotFound
 from cdbfs.hcp.models import Offer, Package
@@ -23,7 +24,7 @@ from cdbfs.tree.nodes import Node
 from cdbfs.tree.packages import PACKAGES, PackageFile, PackageProjects, PackageSubjects, SubjectPackages
 from cdbfs.tree.source import Source
 from cdbfs.tree.tree import Tree
-from cdbfs.tree.unpacked import UNPACKED, UnpackedPackage, UnpackedPackages
+from cdbfs.tree.unpacked import UNPACKED, UnpackedPackage, UnpackedPackages, UnpackedProjects
 
 LACKING = "the package service does not have it"
 MOST_TOLD = 5
@@ -94,6 +95,8 @@ def _node(tree: Tree, path: str, caller: Caller) -> Node:
 def _no_package(node: Node, path: str) -> str:
     if isinstance(node, PackageProjects):
         return f"{_short(path)}: say which project, or which of its subjects"
+    if isinstance(node, (UnpackedProjects, UnpackedPackages)):
+        return f"{_short(path)} has only what is here: say which package, or what below {PACKAGES}/"
     return f"{_short(path) or 'the mount'} is no package: they stand below {PACKAGES}/ and {UNPACKED}/"
 
 
@@ -127,7 +130,7 @@ def check_project(project: str, projects: Iterable[str]) -> None:
 def check_subjects(project: str, subjects: Iterable[str], labels: Iterable[str]) -> None:
     """Raises NotFound, naming them, where some have none of the `labels` of a project."""
     known = set(labels)
-    _refuse([each for each in subjects if each not in known], f"of the subjects are not in {project}", known)
+    _refuse([each for each in subjects if each not in known], "subject", f"in {project}", known)
 
 
 def by_names(subjects: Sequence[str], ids: Sequence[str], offers: OffersOf) -> Selection:
@@ -137,7 +140,7 @@ def by_names(subjects: Sequence[str], ids: Sequence[str], offers: OffersOf) -> S
     """
     together = {offer.id: offer for offer in offers(subjects)}
     known = [package_id for package_id, offer in together.items() if offer.subjects != 0]
-    _refuse([each for each in ids if each not in known], "of the packages are not offered", known)
+    _refuse([each for each in ids if each not in known], "package", "offered", known)
     if all(together[each].subjects == len(subjects) for each in ids):
         sizes = {each: (together[each].size or 0) // len(subjects) for each in ids}
         return Selection([(Package(subject, each), sizes[each]) for subject in subjects for each in ids])
@@ -174,13 +177,14 @@ def in_tree(tree: Tree, project: str, subjects: Sequence[str], ids: Sequence[str
     return by_names(subjects, ids, offers)
 
 
-def _refuse(wrong: Sequence[str], what: str, known: Iterable[str]) -> None:
+def _refuse(wrong: Sequence[str], what: str, where: str, known: Iterable[str]) -> None:
     if not wrong:
         return
     among = sorted(known)
     told = ", ".join(_with_nearest(each, among) for each in wrong[:MOST_TOLD])
     more = ", ..." if len(wrong) > MOST_TOLD else ""
-    raise NotFound(f"{len(wrong)} {what}, and nothing was begun: {told}{more}")
+    are = "is" if len(wrong) == 1 else "are"
+    raise NotFound(f"{amounts.count(len(wrong), what)} {are} not {where}, so nothing was begun: {told}{more}")
 
 
 def _with_nearest(name: str, known: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ import threading
 
 from cachetools import LRUCache
 
-from cdbfs.caller import process_of
+from cdbfs.caller import name_of, process_of
 from cdbfs.errors import TooManyPackages
 from cdbfs.store.packages.boards import began
 
@@ -34,9 +34,12 @@ class Bulk:
         key = (process, began(process))
         with self._lock:
             files = self._fetched.get(key, set())
-            if file not in files and len(files) >= self._limit:
-                raise TooManyPackages(
-                    f"process {process} has had {self._limit} packages fetched by opening them; for more at once "
-                    "use `cdbfs fetch`, or raise bulk_limit"
-                )
-            self._fetched[key] = files | {file}
+            over = file not in files and len(files) >= self._limit
+            if not over:
+                self._fetched[key] = files | {file}
+        if over:
+            name = name_of(process)
+            raise TooManyPackages(
+                f"process {process}{f' ({name})' if name else ''} has had {self._limit} packages fetched by "
+                "opening them; for more at once use `cdbfs fetch`, or raise bulk_limit"
+            )

@@ -181,6 +181,14 @@ def test_it_works_from_within_and_through_links(lab: Lab) -> None:
     assert sorted(lab.here()) == names_of(STRUCTURAL, subjects=(FIRST, SECOND))
 
 
+def test_without_a_server_a_mount_is_named_as_the_other_way(lab: Lab) -> None:
+    names = lab.scratch / "names"
+    names.write_text(f"{FIRST}\n")
+    done = lab.run("fetch", "--project", "HCP_Q2", "--subjects", str(names), "--package", STRUCTURAL)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.match(r"cdbfs: which server\? .*--mount DIR$", done.stderr.strip())
+
+
 @pytest.mark.parametrize(
     ("paths", "reason"),
     [
@@ -196,6 +204,8 @@ def test_it_works_from_within_and_through_links(lab: Lab) -> None:
         (["{m}/packages/HCP_Q2/{s}/{s}_{p}.zip/x"], "there is no packages/HCP_Q2/"),
         (["{m}"], "is no package"),
         (["{m}/packages"], "say which project"),
+        (["{m}/unpacked"], "say which package"),
+        (["{m}/unpacked/HCP_Q2"], "say which package"),
         (["{m}/packages/HCP_Q2"], "these are 264 packages of about .*say --yes"),
     ],
 )
@@ -282,7 +292,7 @@ def test_a_csv_through_a_pipe_and_the_cache_shared_with_a_mount(lab: Lab) -> Non
             "HCP_Q2",
             "10030\n100307\n",
             STRUCTURAL,
-            r"1 of the subjects .*not in HCP_Q2.*: 10030 \(did you mean 100307",
+            r"1 subject is not in HCP_Q2.*: 10030 \(did you mean 100307",
         ),
         ("HCP_Q2", f"{FIRST}\n", "3T_Structual_preproc", r"did you mean 3T_Structural_preproc"),
         ("HCP_Q", f"{FIRST}\n", STRUCTURAL, r"no project HCP_Q \(did you mean HCP_Q"),
@@ -469,6 +479,10 @@ def test_packages_are_given_back(lab: Lab) -> None:
         assert f"cdbfs: {SECOND}_{STRUCTURAL} is in use" in done.stderr
         assert f"{SECOND}_{DIFFUSION}: " in done.stdout
         assert file.read() == lab.server.package(SECOND, STRUCTURAL).read_bytes()
+    done = lab.run("evict", "--all", str(lab.point / "packages/HCP_Q2" / FIRST))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"is in the mount on {lab.point}, which is the directory to name" in done.stderr
+    assert len(lab.here()) == 2
     done = lab.run("evict", "--all", str(lab.point))
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search(r"KiB of 2 packages given back", done.stdout)
