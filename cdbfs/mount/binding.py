@@ -216,7 +216,8 @@ def _register_path_encoding() -> None:
 
 
 def _readdir(c_stat: Any) -> Callable[..., int]:
-    """The callback of readdir. The bindings' own make a dictionary of each name, and take three times as long."""
+    """The callback of readdir. The bindings' own make a dictionary of each name, and hand over the whole directory
+    before its first name is out."""
 
     def readdir(self: Any, path: Any, buffer: Any, filler: Any, offset: int, info: Any, *flags: int) -> int:
         found = c_stat()
